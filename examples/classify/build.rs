@@ -1,0 +1,3 @@
+fn main() {
+    hytc::build::compile("fashion.hyt").unwrap_or_else(|e| panic!("{e}"));
+}

@@ -1,0 +1,297 @@
+//! The typed spec: what a `.hyt` file says once it has been checked.
+//!
+//! Quantities are in base units: bytes, seconds, joules, hertz, plain counts; fractions in 0..1.
+
+use crate::source::Span;
+
+/// A checked file. The space itself is [`crate::space::Space`].
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The file's name without directory and extension.
+    pub name: String,
+    /// Input, classes and data.
+    pub task: Task,
+    /// The devices, in the order of the file.
+    pub devices: Vec<DeviceRef>,
+    /// Objectives, requirements, choice.
+    pub goal: Goal,
+    /// How to search.
+    pub search: Search,
+    /// How the chosen network is trained in the end.
+    pub finish: Training,
+    /// What to emit.
+    pub emits: Vec<Emit>,
+}
+
+/// What the network is for.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Height, width, channels of the image.
+    pub input: (usize, usize, usize),
+    /// Class names, in the order of the labels.
+    pub classes: Vec<String>,
+    /// Training images; a spec without them can be checked, costed and emitted, not trained.
+    pub train: Option<DataSource>,
+    /// Test images.
+    pub test: Option<DataSource>,
+    /// Part of the training images held out for validation, in 0..1.
+    pub validation: f64,
+    /// Subtracted from pixels scaled to 0..1, one per channel.
+    pub mean: Vec<f32>,
+    /// Divides afterwards, one per channel.
+    pub std: Vec<f32>,
+    /// Random changes to training images.
+    pub augment: Augment,
+    /// Where the task stands.
+    pub span: Span,
+}
+
+/// Random changes to a training image; all off by default.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Augment {
+    /// Mirrors left and right with probability one half.
+    pub flip: bool,
+    /// Pads by this many zero pixels on every side and crops back at a random place.
+    pub crop: usize,
+    /// Adds a random value in ±this to pixels scaled to 0..1.
+    pub brightness: f32,
+    /// Scales the distance from the image's mean by a random factor in 1 ± this.
+    pub contrast: f32,
+}
+
+/// Where images come from. Paths are as written; relative ones are relative to the spec.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataSource {
+    /// The format.
+    pub format: DataFormat,
+    /// Path or prefix.
+    pub path: String,
+    /// Where the spec says so.
+    pub span: Span,
+}
+
+/// Formats of data sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataFormat {
+    /// `idx("dir/train")`: `dir/train-images-idx3-ubyte[.gz]` and `dir/train-labels-idx1-ubyte[.gz]`.
+    Idx,
+    /// `folder("dir")`: `dir/<class>/*.{jpg,jpeg,png}`, class names as in the task.
+    Folder,
+    /// `cifar("file.bin")`: one or more records of a label byte and 3072 pixel bytes (planes).
+    Cifar,
+}
+
+/// A device that the file names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceRef {
+    /// The name in the file.
+    pub name: String,
+    /// A built-in profile's name, or a path to a YAML file.
+    pub profile: String,
+    /// Where.
+    pub span: Span,
+}
+
+/// Something that can be measured or computed of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Metric {
+    /// Fraction of images classified rightly, 0..1. Known only after training.
+    Accuracy,
+    /// Predicted seconds per inference on a device.
+    Latency,
+    /// Bytes of RAM: the arena, which holds the input too.
+    Ram,
+    /// Bytes of flash: weights and code.
+    Flash,
+    /// Weights and biases after folding.
+    Params,
+    /// Multiply-accumulate operations of one inference.
+    Macs,
+    /// Joules per inference on a device (latency times the profile's active power).
+    Energy,
+}
+
+impl Metric {
+    /// All of them.
+    pub const ALL: [Metric; 7] = [
+        Metric::Accuracy,
+        Metric::Latency,
+        Metric::Ram,
+        Metric::Flash,
+        Metric::Params,
+        Metric::Macs,
+        Metric::Energy,
+    ];
+
+    /// The name in the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Metric::Accuracy => "accuracy",
+            Metric::Latency => "latency",
+            Metric::Ram => "ram",
+            Metric::Flash => "flash",
+            Metric::Params => "params",
+            Metric::Macs => "macs",
+            Metric::Energy => "energy",
+        }
+    }
+
+    /// Whether the value depends on a device.
+    pub fn needs_device(self) -> bool {
+        matches!(self, Metric::Latency | Metric::Energy)
+    }
+
+    /// Whether it is known before training.
+    pub fn is_computed(self) -> bool {
+        self != Metric::Accuracy
+    }
+}
+
+/// A metric, on a device where it needs one. `device` indexes [`Spec::devices`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Measure {
+    /// What.
+    pub metric: Metric,
+    /// Where.
+    pub device: Option<usize>,
+}
+
+/// What to make large or small.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Objective {
+    /// Maximise rather than minimise.
+    pub maximize: bool,
+    /// What.
+    pub measure: Measure,
+    /// Where the spec says so.
+    pub span: Span,
+}
+
+/// A limit that every result must keep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Requirement {
+    /// What.
+    pub measure: Measure,
+    /// The value must be at least the limit, rather than at most.
+    pub at_least: bool,
+    /// The limit in base units.
+    pub limit: f64,
+    /// Where the spec says so.
+    pub span: Span,
+}
+
+/// Which point of the front becomes the result.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Pick {
+    /// The best in one measure (ties: the best in the other objectives in turn).
+    Best(Measure),
+    /// The point farthest from the line (plane) through the front's extremes, objectives scaled to
+    /// their ranges on the front.
+    Knee,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Goal {
+    /// At least one, at most four, no measure twice.
+    pub objectives: Vec<Objective>,
+    /// All must hold.
+    pub requirements: Vec<Requirement>,
+    /// Defaults to the best in the first objective.
+    pub pick: Pick,
+}
+
+/// Search algorithms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Uniform sampling.
+    Random,
+    /// NSGA-II (Deb et al. 2002).
+    Nsga2,
+    /// Multi-objective Bayesian optimisation.
+    Mobo,
+}
+
+/// How to search.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Trainings in all.
+    pub trials: usize,
+    /// Trials before the model is used.
+    pub initial: usize,
+    /// Seed of the whole study.
+    pub seed: u64,
+    /// Trials trained at once; the result does not depend on it where results are told in order.
+    pub workers: usize,
+    /// How a trial is trained.
+    pub train: Training,
+    /// Where.
+    pub span: Span,
+}
+
+/// Optimisers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// AdamW (arXiv 1711.05101), betas 0.9 and 0.999.
+    AdamW,
+    /// Stochastic gradient descent.
+    Sgd {
+        /// Momentum, 0..1.
+        momentum: f64,
+    },
+}
+
+/// How a network is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Training {
+    /// Passes over the data.
+    pub epochs: usize,
+    /// Images of a step.
+    pub batch: usize,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Weight decay (decoupled for AdamW); not applied to biases and normalisations.
+    pub weight_decay: f64,
+    /// Part of all steps over which the rate rises linearly from zero; then it falls by a cosine.
+    pub warmup: f64,
+    /// Part of a label spread over the other classes.
+    pub label_smoothing: f64,
+    /// Stop after so many epochs without a better validation accuracy; 0: never.
+    pub patience: usize,
+    /// Part of the training images used, 0..1; always the same ones.
+    pub subset: f64,
+}
+
+/// Numbers of emitted code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32-bit floating point.
+    #[default]
+    Float,
+    /// 8-bit integers.
+    Int8,
+}
+
+/// What to emit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Emit {
+    /// ONNX or Rust.
+    pub target: EmitTarget,
+    /// Numbers.
+    pub precision: Precision,
+    /// Where.
+    pub span: Span,
+}
+
+/// Forms of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmitTarget {
+    /// An ONNX file.
+    Onnx,
+    /// A `no_std` crate.
+    Rust,
+}

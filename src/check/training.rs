@@ -1,0 +1,124 @@
+//! `search`, `final`, `emit`.
+
+use super::names::did_you_mean;
+use super::settings::{Dimension, Reader};
+use super::spec::{Algorithm, Emit, EmitTarget, Optimizer, Precision, Search, Training};
+use crate::codes;
+use crate::diag::Diagnostic;
+use crate::source::Span;
+use crate::syntax::ast::{Ident, Section};
+
+/// How a trial is trained where the spec is silent.
+fn trial() -> Training {
+    Training {
+        epochs: 3,
+        batch: 64,
+        optimizer: Optimizer::AdamW,
+        learning_rate: 3e-3,
+        weight_decay: 0.01,
+        warmup: 0.1,
+        label_smoothing: 0.0,
+        patience: 0,
+        subset: 1.0,
+    }
+}
+
+/// The search that stands in where the file has none.
+pub(super) fn default_search(span: Span) -> Search {
+    Search { algorithm: Algorithm::Mobo, trials: 24, initial: 8, seed: 1, workers: 2, train: trial(), span }
+}
+
+pub(super) fn search(algorithm: &Ident, section: &Section, found: &mut Vec<Diagnostic>) -> Search {
+    let mut out = default_search(section.span);
+    let known = [("mobo", Algorithm::Mobo), ("nsga2", Algorithm::Nsga2), ("random", Algorithm::Random)];
+    match known.iter().find(|(n, _)| *n == algorithm.name) {
+        Some((_, a)) => out.algorithm = *a,
+        None => {
+            let m = format!("there is no search algorithm `{}`", algorithm.name);
+            let help = did_you_mean(&algorithm.name, known.map(|k| k.0), "there are mobo, nsga2 and random");
+            found.push(Diagnostic::error(codes::UNKNOWN_NAME, algorithm.span, m).help(help));
+        }
+    }
+    let mut r = Reader::new("search", section, found);
+    out.trials = r.whole("trials", 1.0..=1e6).unwrap_or(out.trials);
+    out.initial = r.whole("initial", 1.0..=1e6).unwrap_or(out.initial.min(out.trials));
+    if out.initial > out.trials {
+        let span = r.expr("initial").map_or(section.span, |e| e.span);
+        let m = format!("`initial` is {}, there are {} trials in all", out.initial, out.trials);
+        r.found.push(Diagnostic::error(codes::VALUE, span, m).help("`initial` is a part of `trials`"));
+    }
+    out.seed = r.whole("seed", 0.0..=9e15).map_or(out.seed, |s| s as u64);
+    out.workers = r.whole("workers", 1.0..=256.0).unwrap_or(out.workers);
+    if let Some(s) = r.section("train") {
+        out.train = training("train", s, trial(), r.found);
+    }
+    r.finish();
+    out
+}
+
+/// `final { .. }`: what it does not say is as in the search, but for the length.
+pub(super) fn finish(section: Option<&Section>, search: &Search, found: &mut Vec<Diagnostic>) -> Training {
+    let base = Training { epochs: (search.train.epochs * 5).max(20), subset: 1.0, ..search.train.clone() };
+    match section {
+        Some(s) => training("final", s, base, found),
+        None => base,
+    }
+}
+
+fn training(what: &'static str, section: &Section, base: Training, found: &mut Vec<Diagnostic>) -> Training {
+    let mut r = Reader::new(what, section, found);
+    let sgd = r.one_of("optimizer", &[("adamw", false), ("sgd", true)]);
+    let momentum = r.number("momentum", Dimension::Fraction, 0.0..=0.999);
+    let optimizer = match sgd {
+        Some(true) => Optimizer::Sgd { momentum: momentum.unwrap_or(0.9) },
+        Some(false) => Optimizer::AdamW,
+        None => match (base.optimizer, momentum) {
+            (Optimizer::Sgd { .. }, Some(momentum)) => Optimizer::Sgd { momentum },
+            (same, _) => same,
+        },
+    };
+    if momentum.is_some() && optimizer == Optimizer::AdamW {
+        let span = r.expr("momentum").map_or(section.span, |e| e.span);
+        let d = Diagnostic::error(codes::VALUE, span, "`momentum` belongs to `sgd`");
+        r.found.push(d.help("add `optimizer = sgd`, or remove it"));
+    }
+    // The usual peak rates of the two differ by more than an order of magnitude.
+    let usual = match (sgd, optimizer) {
+        (Some(true), _) => 0.1,
+        (Some(false), _) => 3e-3,
+        _ => base.learning_rate,
+    };
+    let out = Training {
+        epochs: r.whole("epochs", 1.0..=1e5).unwrap_or(base.epochs),
+        batch: r.whole("batch", 1.0..=65536.0).unwrap_or(base.batch),
+        optimizer,
+        learning_rate: r.number("learning_rate", Dimension::Plain, 1e-9..=100.0).unwrap_or(usual),
+        weight_decay: r.number("weight_decay", Dimension::Plain, 0.0..=10.0).unwrap_or(base.weight_decay),
+        warmup: r.number("warmup", Dimension::Fraction, 0.0..=1.0).unwrap_or(base.warmup),
+        label_smoothing: r
+            .number("label_smoothing", Dimension::Fraction, 0.0..=0.9)
+            .unwrap_or(base.label_smoothing),
+        patience: r.whole("patience", 0.0..=1e5).unwrap_or(base.patience),
+        subset: r.number("subset", Dimension::Fraction, 0.001..=1.0).unwrap_or(base.subset),
+    };
+    r.finish();
+    out
+}
+
+pub(super) fn emit(target: &Ident, section: &Section, found: &mut Vec<Diagnostic>) -> Option<Emit> {
+    let mut r = Reader::new("emit", section, found);
+    let precision =
+        r.one_of("precision", &[("float", Precision::Float), ("int8", Precision::Int8)]).unwrap_or_default();
+    r.finish();
+    let known = [("onnx", EmitTarget::Onnx), ("rust", EmitTarget::Rust)];
+    match known.iter().find(|(n, _)| *n == target.name) {
+        Some((_, t)) => Some(Emit { target: *t, precision, span: target.span.to(section.span) }),
+        None => {
+            let m = format!("nothing can be emitted as `{}`", target.name);
+            let help =
+                did_you_mean(&target.name, known.map(|k| k.0), "there are `emit onnx` and `emit rust`");
+            found.push(Diagnostic::error(codes::UNKNOWN_NAME, target.span, m).help(help));
+            None
+        }
+    }
+}

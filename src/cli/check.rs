@@ -1,0 +1,51 @@
+//! `hytc check`
+
+use super::common::{rendered, SpecArgs};
+use super::{exit, Done, Failure};
+use crate::diag;
+use crate::project::{Project, ProjectError};
+use std::process::ExitCode;
+
+const AFTER: &str = "Examples:
+  hytc check person.hyt
+  hytc check person.hyt --json | jq '.[].line'";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Print the findings as a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    let (found, sources, summary) = match Project::open(&args.spec.spec) {
+        Ok(mut p) => {
+            p.warnings.extend(p.impossible());
+            let name = p.name();
+            let decisions = crate::space::SearchSpace::decisions(&p.checked.space).len();
+            let plural = if decisions == 1 { "" } else { "s" };
+            let text =
+                format!("{name}: no errors, {decisions} decision{plural}, {} points", p.checked.space.size());
+            (p.warnings, p.sources, text)
+        }
+        Err(ProjectError::Spec(found)) => (found.0, found.1, String::new()),
+        Err(other) => return Err(other.into()),
+    };
+    let failed = diag::has_errors(&found);
+    if args.json {
+        super::common::print_json(&diag::to_json(&found, &sources));
+        return Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS });
+    }
+    let text = rendered(&found, &sources);
+    if failed {
+        return Err(Failure::new(text));
+    }
+    if !text.is_empty() {
+        anstream::eprintln!("{text}");
+    }
+    println!("{summary}");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,138 @@
+//! What several verbs need: opening a spec, naming a point, printing.
+
+use super::Failure;
+use crate::diag::{self, Diagnostic};
+use crate::project::{LockState, Project, ProjectError};
+use crate::source::Sources;
+use crate::space::Point;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// The spec that a verb works on.
+#[derive(clap::Args)]
+pub(super) struct SpecArgs {
+    /// The spec, a .hyt file
+    pub(super) spec: PathBuf,
+}
+
+/// Which network of the space is meant.
+#[derive(clap::Args)]
+pub(super) struct PointArgs {
+    /// The network: `path=value,..` or a JSON file of decisions (such as a compile's result);
+    /// decisions that are not named keep the default's value [default: the locked network, else the
+    /// first of the space]
+    #[arg(long, value_name = "DECISIONS|FILE")]
+    point: Option<String>,
+}
+
+/// Diagnostics as text for standard error.
+pub(super) fn rendered(found: &[Diagnostic], sources: &Sources) -> String {
+    let mut text = diag::render(found, sources, std::io::stderr().is_terminal());
+    let errors = found.iter().filter(|d| d.is_error()).count();
+    let warnings = found.len() - errors;
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    match (errors, warnings) {
+        (0, 0) => {}
+        (0, w) => text += &count(w, "warning"),
+        (e, 0) => text += &count(e, "error"),
+        (e, w) => text += &format!("{}, {}", count(e, "error"), count(w, "warning")),
+    }
+    text
+}
+
+/// An error in the form of the diagnostics.
+pub(super) fn error(message: impl std::fmt::Display) -> String {
+    if std::io::stderr().is_terminal() {
+        format!("\u{1b}[1;31merror\u{1b}[0m: {message}")
+    } else {
+        format!("error: {message}")
+    }
+}
+
+impl From<ProjectError> for Failure {
+    fn from(e: ProjectError) -> Failure {
+        match e {
+            ProjectError::Spec(found) => Failure::new(rendered(&found.0, &found.1)),
+            other => Failure::new(error(other)),
+        }
+    }
+}
+
+/// Opens a spec; prints its warnings.
+pub(super) fn open(args: &SpecArgs) -> Result<Project, Failure> {
+    let project = Project::open(&args.spec)?;
+    if !project.warnings.is_empty() {
+        anstream::eprintln!("{}", rendered(&project.warnings, &project.sources));
+    }
+    Ok(project)
+}
+
+/// Diagnostics of a project as a failure.
+pub(super) fn failed(project: &Project) -> impl Fn(Vec<Diagnostic>) -> Failure + '_ {
+    |found| Failure::new(rendered(&found, &project.sources))
+}
+
+/// The point that is meant, and where it comes from in a few words.
+pub(super) fn point(project: &Project, args: &PointArgs) -> Result<(Point, &'static str), Failure> {
+    let space = &project.checked.space;
+    let locked = match project.lock(None) {
+        Ok(LockState::Current(lock) | LockState::Stale(lock, _)) => {
+            space.point(&lock.chosen.decisions, None).ok()
+        }
+        _ => None,
+    };
+    let Some(text) = &args.point else {
+        return Ok(match locked {
+            Some(p) => (p, "the locked network"),
+            None => (space.first_point(), "the first network of the space"),
+        });
+    };
+    let values = if text.contains('=') { from_list(text)? } else { from_file(Path::new(text))? };
+    let fill = locked.unwrap_or_else(|| space.first_point());
+    let point = space.point(&values, Some(&fill)).map_err(|found| {
+        // The place in the spec says nothing about a mistake on the command line.
+        let lines: Vec<String> =
+            found.iter().map(|d| format!("{}\n  = help: {}", error(&d.message), d.help)).collect();
+        Failure::new(lines.join("\n"))
+    })?;
+    Ok((point, "the network asked for"))
+}
+
+type Values = serde_json::Map<String, serde_json::Value>;
+
+fn from_list(text: &str) -> Result<Values, Failure> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| match part.split_once('=') {
+            Some((path, value)) => Ok((path.trim().to_string(), value.trim().into())),
+            None => Err(Failure::new(error(format!("`{part}` is not of the form path=value")))),
+        })
+        .collect()
+}
+
+fn from_file(path: &Path) -> Result<Values, Failure> {
+    let wrong =
+        |why: String| Failure::new(error(format!("`{}` cannot be read as decisions: {why}", path.display())));
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let decisions = value.get("decisions").cloned().unwrap_or(value);
+    match decisions {
+        serde_json::Value::Object(map) => Ok(map),
+        _ => Err(wrong("it holds no object of values by path".into())),
+    }
+}
+
+/// Prints a JSON value, indented.
+pub(super) fn print_json(value: &impl serde::Serialize) {
+    // Values of maps with text keys cannot fail to serialise.
+    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Writes files below a folder.
+pub(super) fn write_all(folder: &Path, files: &[crate::project::Artifact]) -> Result<(), Failure> {
+    for f in files {
+        crate::project::write_atomic(&folder.join(&f.path), &f.bytes)?;
+    }
+    Ok(())
+}

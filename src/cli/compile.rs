@@ -1,0 +1,147 @@
+//! `hytc compile`
+
+use super::common::{error, failed, open, print_json, rendered, write_all, SpecArgs};
+use super::{exit, Done, Failure};
+use crate::project::{Artifact, Design, Lock, LockState, Project};
+use crate::weights::Weights;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const AFTER: &str = "Examples:
+  hytc compile specs/fashion.hyt              search, train, emit; the second time emit from the lock
+  hytc compile specs/fashion.hyt --locked     for build machines: fail rather than search
+  hytc compile specs/fashion.hyt --research   search anew, with a fresh study
+
+Writes beside the spec: SPEC.lock and SPEC.safetensors (keep both under version control), and
+NAME.study/ (the journal; an interrupted compile continues from it). Writes into --out:
+NAME.onnx, NAME/ (the crate), NAME.json (what was chosen).";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// The folder for what is emitted
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// Fail if the lock is missing or not current, rather than search
+    #[arg(long, conflicts_with = "research")]
+    locked: bool,
+    /// Search anew even if the lock is current; the old study is kept under another name
+    #[arg(long)]
+    research: bool,
+    /// Trainings at a time [default: the spec's `workers`]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    /// Print what was chosen as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    let project = open(&args.spec)?;
+    let unsupported = project.unsupported();
+    if !unsupported.is_empty() {
+        return Err(Failure::new(rendered(&unsupported, &project.sources)));
+    }
+    let (lock, design, weights) = match project.lock(data_hash(&project).as_deref())? {
+        LockState::Current(lock) if !args.research => {
+            let design = project.locked_design(&lock).map_err(failed(&project))?;
+            let weights = project.locked_weights(&lock, &design)?;
+            anstream::eprintln!("{} is current: emitting from it", project.lock_path().display());
+            (*lock, design, weights)
+        }
+        state => {
+            let why = match state {
+                LockState::Missing => vec!["it does not exist".to_string()],
+                LockState::Stale(_, why) => why,
+                LockState::Current(_) => Vec::new(),
+            };
+            if args.locked {
+                let m = format!("`{}` is not current: {}", project.lock_path().display(), why.join("; "));
+                let help = "run `hytc compile` without --locked, and commit the new lock";
+                return Err(Failure::new(format!("{}\n  = help: {help}", error(m))).code(exit::NOT_LOCKED));
+            }
+            make(&project, args, &why)?
+        }
+    };
+    let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
+    write_all(&args.out, &files)?;
+    if args.json {
+        let summary = files.iter().find(|f| f.path.extension().is_some_and(|e| e == "json"));
+        let value: serde_json::Value =
+            summary.and_then(|f| serde_json::from_slice(&f.bytes).ok()).unwrap_or_default();
+        print_json(&value);
+    } else {
+        print_summary(&project, args, &lock, &files);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_summary(project: &Project, args: &Args, lock: &Lock, files: &[Artifact]) {
+    let m = &lock.chosen.metrics;
+    println!("chosen:");
+    for (path, value) in &lock.chosen.decisions {
+        println!("  {path} = {value}");
+    }
+    println!("  accuracy {:.2} %, {} parameters, {} MACs", m.accuracy * 100.0, m.params, m.macs);
+    println!("  RAM {:.1} KiB, flash {:.1} KiB", m.ram_bytes as f64 / 1024.0, m.flash_bytes as f64 / 1024.0);
+    for (device, ms) in &m.latency_ms {
+        println!("  {ms:.2} ms on {device} (predicted)");
+    }
+    let mut wrote = Vec::new();
+    for f in files {
+        match f.path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            None => wrote.push(args.out.join(&f.path).display().to_string()),
+            Some(_) => wrote.push(format!("{}/ (crate)", args.out.join(project.name()).display())),
+        }
+    }
+    wrote.dedup();
+    println!("wrote {}", wrote.join(", "));
+}
+
+#[cfg(feature = "train")]
+fn data_hash(project: &Project) -> Option<String> {
+    let task = &project.checked.spec.task;
+    task.train.as_ref()?;
+    crate::data::fingerprint(task, project.dir()).ok()
+}
+
+#[cfg(not(feature = "train"))]
+fn data_hash(_: &Project) -> Option<String> {
+    None
+}
+
+#[cfg(not(feature = "train"))]
+fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
+    let m = format!(
+        "the lock is not current ({}), and this hytc was built without the feature `train`",
+        why.join("; ")
+    );
+    Err(Failure::new(error(m)).code(exit::NOT_LOCKED))
+}
+
+#[cfg(feature = "train")]
+fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
+    use super::progress::Screen;
+    if !why.is_empty() {
+        anstream::eprintln!("{}: {}", project.lock_path().display(), why.join("; "));
+    }
+    let screen = Screen::new();
+    let work = super::search::prepare(project, args.research, &screen)?;
+    let searched = super::search::search(project, &work, args.workers, &screen)?;
+    anstream::eprintln!("\n{}", searched.table);
+    let finished = crate::pipeline::finish(project, &searched, &work.data, &work.hash, &screen);
+    screen.clear();
+    let finished = finished.map_err(|e| super::search::failure(project, e))?;
+    super::search::research_done(project);
+    let limits = &project.checked.spec.goal.requirements;
+    for r in limits.iter().filter(|r| r.at_least && finished.lock.chosen.metrics.accuracy < r.limit) {
+        let (line, _) = project.sources.line_column(r.span);
+        anstream::eprintln!(
+            "warning: the chosen network reaches {:.2} % on the test images, less than line {line} requires",
+            finished.lock.chosen.metrics.accuracy * 100.0
+        );
+    }
+    Ok((finished.lock, finished.design, finished.weights))
+}

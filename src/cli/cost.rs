@@ -1,0 +1,47 @@
+//! `hytc cost`
+
+use super::common::{failed, open, point, print_json, PointArgs, SpecArgs};
+use super::Done;
+use crate::cost::{table, timeline};
+use std::process::ExitCode;
+
+const AFTER: &str = "Examples:
+  hytc cost specs/mobilenet_v1.hyt
+  hytc cost specs/fashion.hyt --point mixer=attention --ram
+  hytc cost specs/fashion.hyt --json | jq .ram_bytes";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    #[command(flatten)]
+    point: PointArgs,
+    /// Draw only what lives in RAM from step to step
+    #[arg(long)]
+    ram: bool,
+    /// Print JSON: `params` (after folding), `macs`, `weight_bytes`, `ram_bytes`, `flash_bytes`,
+    /// `latency_ms` by device, `layers`, `decisions`
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    let project = open(&args.spec)?;
+    let (point, origin) = point(&project, &args.point)?;
+    let design = project.design(&point).map_err(failed(&project))?;
+    if args.json {
+        let mut value = serde_json::to_value(&design.cost).unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            map.insert("decisions".into(), project.checked.space.describe(&point).into());
+        }
+        print_json(&value);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}: {origin}, float\n", project.name());
+    if !args.ram {
+        println!("{}", table(&design.cost));
+    }
+    println!("{}", timeline(&design.lowered, &design.plan));
+    Ok(ExitCode::SUCCESS)
+}

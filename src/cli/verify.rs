@@ -1,0 +1,87 @@
+//! `hytc verify`
+
+use super::common::{error, failed, open, print_json, SpecArgs};
+use super::progress::Screen;
+use super::{exit, Done, Failure};
+use crate::pipeline::verify;
+use crate::project::LockState;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const AFTER: &str = "Examples:
+  hytc verify specs/fashion.hyt
+  hytc verify specs/fashion.hyt --images 100 --onnxruntime venv/bin/python
+
+The ONNX file runs in tract, which is part of hytc, and with --onnxruntime in ONNX Runtime too. The crate is
+compiled with rustc. Exit code 4 if a logit differs by more than --tolerance.";
+
+#[derive(clap::Args)]
+#[command(after_help = AFTER)]
+pub(super) struct Args {
+    #[command(flatten)]
+    spec: SpecArgs,
+    /// Test images to compare on [default: all]
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Largest difference of a logit
+    #[arg(long, default_value_t = 1e-4)]
+    tolerance: f64,
+    /// A Python with numpy and onnxruntime, to compare with ONNX Runtime too
+    #[arg(long, value_name = "PYTHON")]
+    onnxruntime: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> Done {
+    let project = open(&args.spec)?;
+    let spec = &project.checked.spec;
+    let lock = match project.lock(None)? {
+        LockState::Current(lock) => lock,
+        LockState::Missing => {
+            let m = format!("`{}` does not exist: there is nothing to verify", project.lock_path().display());
+            return Err(Failure::new(format!("{}\n  = help: run `hytc compile` first", error(m))));
+        }
+        LockState::Stale(_, why) => {
+            let m = format!("`{}` is not current: {}", project.lock_path().display(), why.join("; "));
+            return Err(Failure::new(format!("{}\n  = help: run `hytc compile` first", error(m))));
+        }
+    };
+    let design = project.locked_design(&lock).map_err(failed(&project))?;
+    let weights = project.locked_weights(&lock, &design)?;
+    let test = crate::data::load_test(&spec.task, project.dir())
+        .map_err(|e| Failure::new(format!("{}\n  = help: {}", error(&e), e.help())))?;
+    let count = args.images.unwrap_or(test.len()).min(test.len());
+    let pipeline = crate::data::Pipeline::new(&spec.task);
+    let mut inputs = vec![0.0; count * test.image_len()];
+    for (i, out) in inputs.chunks_mut(test.image_len().max(1)).enumerate() {
+        pipeline.plain(&test, i, out);
+    }
+    let screen = Screen::new();
+    let result =
+        verify(&project, &design, &weights, &inputs, args.tolerance, args.onnxruntime.as_deref(), &screen);
+    screen.clear();
+    let verified = result.map_err(|e| super::search::failure(&project, e))?;
+    if args.json {
+        print_json(&verified);
+    } else {
+        println!("{} test images, against the trained network in burn:", verified.images);
+        println!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement");
+        for c in &verified.comparisons {
+            let a = &c.agreement;
+            println!(
+                "{:22} {:>14.2e} {:>14.2e} {:>8.2} %",
+                c.what,
+                a.max_difference,
+                a.mean_difference,
+                a.argmax_agreement * 100.0
+            );
+        }
+    }
+    if verified.passed() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let m = format!("the forms differ by more than {}", args.tolerance);
+    Err(Failure::new(error(m)).code(exit::DIFFERENT))
+}

@@ -1,0 +1,5 @@
+//! The command line `hytc`.
+
+fn main() -> std::process::ExitCode {
+    hytc::cli::main()
+}

@@ -1,0 +1,162 @@
+//! The final training of the chosen network, and the lock.
+
+use super::search::Told;
+use super::{Event, PipelineError, Searched, Watch};
+use crate::project::{write_atomic, Design, Entry, Lock, Project, FORMAT};
+use crate::train::{evaluate, resume, train, Checkpoint, Control, Progress, TrainData, TrainError, Trained};
+use crate::weights::Weights;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+/// A finished compilation.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was pinned.
+    pub lock: Lock,
+    /// The chosen network.
+    pub design: Design,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+/// Trains the chosen network of a search fully, measures it on the test images, and writes weights
+/// and lock. Interrupted, it goes on after the last finished epoch.
+///
+/// # Errors
+/// See [`PipelineError`].
+pub fn finish(
+    project: &Project,
+    searched: &Searched,
+    data: &TrainData,
+    data_hash: &str,
+    watch: &dyn Watch,
+) -> Result<Finished, PipelineError> {
+    let spec = &project.checked.spec;
+    let chosen = searched
+        .summary
+        .front
+        .iter()
+        .find(|f| f.chosen)
+        .or(searched.summary.front.first())
+        .ok_or_else(|| PipelineError::NoResult("the front is empty".into()))?;
+    let design = project.design(&chosen.point).map_err(PipelineError::Diagnostics)?;
+    let what = format!(
+        "{} parameters, {} MACs",
+        super::search::count(design.cost.params),
+        super::search::count(design.cost.macs)
+    );
+    watch.event(Event::Start { trial: None, what });
+    let trained = train_final(project, &design, data, watch)?;
+    // Without test images the validation images are all there is to say.
+    let validation = trained.validation_accuracy;
+    let accuracy = match &spec.task.test {
+        Some(_) => {
+            let test = crate::data::load_test(&spec.task, project.dir())?;
+            evaluate(&design.network, &trained.weights, &test, &data.pipeline, 0)?.accuracy
+        }
+        None => validation.unwrap_or(f64::NAN),
+    };
+    let space = &project.checked.space;
+    let mut front = Vec::new();
+    for point in &searched.summary.front {
+        let d = project.design(&point.point).map_err(PipelineError::Diagnostics)?;
+        let accuracy = point.values.get("accuracy").copied().unwrap_or(f64::NAN);
+        let mut metrics = project.metrics(&d, accuracy);
+        metrics.validation_accuracy = Some(accuracy);
+        front.push(Entry { decisions: space.describe(&point.point), metrics });
+    }
+    let bytes = trained.weights.to_safetensors().map_err(|e| PipelineError::Other(e.to_string()))?;
+    let mut metrics = project.metrics(&design, accuracy);
+    metrics.validation_accuracy = validation;
+    let lock = Lock {
+        format: FORMAT,
+        hytc: env!("CARGO_PKG_VERSION").to_string(),
+        spec: project.parts(),
+        devices: project.profile_hashes().clone(),
+        data: Some(data_hash.to_string()),
+        network: design.network.hash(),
+        weights: crate::hash::sha256(&bytes),
+        chosen: Entry { decisions: space.describe(&chosen.point), metrics },
+        front,
+    };
+    // An older lock goes first and the new one comes last: at no moment does a lock pin weights that are
+    // not there. Interrupted in between, the next run finds the study and the checkpoint.
+    if let Err(e) = std::fs::remove_file(project.lock_path()) {
+        if e.kind() != std::io::ErrorKind::NotFound {
+            return Err(crate::project::io(&project.lock_path(), "written", e).into());
+        }
+    }
+    write_atomic(&project.weights_path(), &bytes)?;
+    let text = lock.print().map_err(|e| PipelineError::Other(e.to_string()))?;
+    write_atomic(&project.lock_path(), text.as_bytes())?;
+    let _ = std::fs::remove_file(checkpoint_path(project));
+    Ok(Finished { lock, design, weights: trained.weights })
+}
+
+fn checkpoint_path(project: &Project) -> PathBuf {
+    project.study_path().join("final.checkpoint")
+}
+
+fn train_final(
+    project: &Project,
+    design: &Design,
+    data: &TrainData,
+    watch: &dyn Watch,
+) -> Result<Trained, PipelineError> {
+    let spec = &project.checked.spec;
+    let seed = spec.search.seed ^ crate::hash::fnv1a(b"final");
+    let path = checkpoint_path(project);
+    let control = Saving { told: Told { trial: None, watch }, path: &path, failure: Mutex::new(None) };
+    let earlier = std::fs::read(&path).ok().and_then(|bytes| Checkpoint::from_bytes(&bytes).ok());
+    let trained = match earlier {
+        Some(checkpoint) => {
+            let epochs = checkpoint.epochs();
+            match resume(&design.network, data, &spec.finish, seed, 0, &control, checkpoint) {
+                // Of another network, configuration or data set: it is of no use here.
+                Err(TrainError::Checkpoint(_)) => {
+                    train(&design.network, data, &spec.finish, seed, 0, &control)
+                }
+                other => {
+                    watch.event(Event::Note(format!("the final training went on after epoch {epochs}")));
+                    other
+                }
+            }
+        }
+        None => train(&design.network, data, &spec.finish, seed, 0, &control),
+    };
+    if let Ok(Some(failure)) = control.failure.into_inner() {
+        watch.event(Event::Note(format!("the final training could not be saved on the way: {failure}")));
+    }
+    Ok(trained?)
+}
+
+/// Saves the training after every epoch.
+struct Saving<'a> {
+    told: Told<'a>,
+    path: &'a Path,
+    failure: Mutex<Option<String>>,
+}
+
+impl Control for Saving<'_> {
+    fn progress(&self, progress: &Progress) {
+        self.told.progress(progress);
+    }
+
+    fn stop(&self) -> bool {
+        self.told.stop()
+    }
+
+    fn wants_checkpoints(&self) -> bool {
+        true
+    }
+
+    fn checkpoint(&self, checkpoint: Checkpoint) {
+        let written = checkpoint
+            .to_bytes()
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| write_atomic(self.path, &bytes).map_err(|e| e.to_string()));
+        if let (Err(e), Ok(mut failure)) = (written, self.failure.lock()) {
+            *failure = Some(e);
+        }
+    }
+}

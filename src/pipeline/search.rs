@@ -1,0 +1,251 @@
+//! Runs a study: asks for trials, trains them on several threads, tells the results.
+
+use super::{Event, PipelineError, Watch};
+use crate::check::spec::Metric;
+use crate::graph::Op;
+use crate::project::{Design, Project};
+use crate::search::{
+    front_svg, JournalError, Known, KnownPoint, Limit, Outcome, Problem, Quantity, Session, Settings, Study,
+    StudySummary, Trial,
+};
+use crate::space::Point;
+use crate::train::{train, Control, Progress, TrainData, TrainError};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc;
+
+/// What a search ends with.
+#[derive(Debug)]
+pub struct Searched {
+    /// All of it.
+    pub summary: StudySummary,
+    /// The front as a table.
+    pub table: String,
+    /// The front as a picture.
+    pub svg: String,
+}
+
+/// The problem of a spec: its goal, and that the network fits every device it names.
+pub fn problem(project: &Project) -> Problem {
+    let names = project.device_names();
+    let mut problem = Problem::from_goal(&project.checked.spec.goal, &names);
+    for (name, profile) in names.iter().zip(&project.profiles) {
+        for (metric, limit) in [(Metric::Ram, profile.ram()), (Metric::Flash, profile.flash())] {
+            let key = format!("{} on {name}", metric.name());
+            // A limit of the spec that is at least as strict says it already.
+            if !problem.limits.iter().any(|l| l.name == key && l.limit <= limit as f64) {
+                problem.limits.push(Limit {
+                    name: key,
+                    quantity: Quantity::Bytes,
+                    at_least: false,
+                    limit: limit as f64,
+                    known: true,
+                });
+            }
+        }
+    }
+    problem
+}
+
+/// What the study knows of a point without training.
+pub(super) fn known(project: &Project, point: &Point) -> Result<KnownPoint, String> {
+    let design = project
+        .design(point)
+        .map_err(|d| d.first().map_or_else(|| "not a network".to_string(), |d| d.message.clone()))?;
+    Ok(KnownPoint {
+        hash: design.network.hash(),
+        values: project.known_values(&design),
+        features: features(&design),
+    })
+}
+
+/// Features that the graph gives for free: depth, share of the MACs in attention, logarithms of the
+/// mean and the last width.
+fn features(design: &Design) -> Vec<f64> {
+    let mut depth = 0.0;
+    let mut widths = Vec::new();
+    let mut attention = 0.0;
+    for n in design.network.nodes() {
+        match n.node.op {
+            Op::Conv { out, .. } | Op::Linear { out, .. } => {
+                depth += 1.0;
+                widths.push((out.max(1) as f64).log2());
+            }
+            Op::Attention { .. } => {
+                depth += 1.0;
+                attention += 1.0;
+            }
+            _ => {}
+        }
+    }
+    // The classifier is as wide as there are classes, whatever the network.
+    widths.pop();
+    let last = widths.last().copied().unwrap_or(0.0);
+    let mean = widths.iter().sum::<f64>() / widths.len().max(1) as f64;
+    vec![depth, if depth > 0.0 { attention / depth } else { 0.0 }, mean, last]
+}
+
+/// Searches, or goes on with an interrupted search. `workers` trainings run at a time; the result
+/// does not depend on it, as long as it is at most the spec's `workers`.
+///
+/// # Errors
+/// See [`PipelineError`]. What was finished stays in the journal in every case.
+pub fn search(
+    project: &Project,
+    data: &TrainData,
+    data_hash: &str,
+    workers: usize,
+    watch: &dyn Watch,
+) -> Result<Searched, PipelineError> {
+    let spec = &project.checked.spec;
+    let settings = Settings::from_spec(&spec.search);
+    let trials = settings.trials;
+    let workers = workers.clamp(1, settings.window.max(1));
+    let known_of = |p: &Point| known(project, p);
+    let known_of: &Known<'_> = &known_of;
+    let study = Study::new(&project.checked.space, known_of, problem(project), settings);
+    let folder = project.study_path();
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| PipelineError::Other(format!("`{}` cannot be made: {e}", folder.display())))?;
+    let mut identity = project.parts();
+    // What the study records itself, or what may change without making its results others.
+    for part in ["search", "final", "devices"] {
+        identity.remove(part);
+    }
+    identity.insert("training".into(), format!("{:?}", spec.search.train));
+    identity.insert("data".into(), data_hash.to_string());
+    for (name, hash) in project.profile_hashes() {
+        identity.insert(format!("profile of {name}"), hash.clone());
+    }
+    let (mut session, warning) = Session::open(&folder.join("journal.jsonl"), study, &identity)?;
+    if let Some(w) = warning {
+        watch.event(Event::Note(w));
+    }
+    let done = session.study().records().iter().filter(|r| r.outcome.is_some()).count();
+    watch.event(Event::Search { done, trials });
+    run(project, data, &mut session, workers, watch)?;
+    report(&session, &folder, project.name())
+}
+
+type Finished = (usize, String, Result<Outcome, TrainError>);
+
+fn run(
+    project: &Project,
+    data: &TrainData,
+    session: &mut Session<'_>,
+    workers: usize,
+    watch: &dyn Watch,
+) -> Result<(), PipelineError> {
+    let (tell, results) = mpsc::channel::<Finished>();
+    std::thread::scope(|scope| {
+        let mut running = 0;
+        let mut stopped = false;
+        loop {
+            while running < workers && !stopped && !watch.stop() {
+                let asked = match session.ask(1) {
+                    Ok(asked) => asked,
+                    Err(JournalError::Study(e)) => return Err(PipelineError::NoResult(e.to_string())),
+                    Err(e) => return Err(e.into()),
+                };
+                let Some(trial) = asked.into_iter().next() else { break };
+                running += 1;
+                let tell = tell.clone();
+                scope.spawn(move || {
+                    let number = trial.number;
+                    let (what, result) =
+                        train_trial(project, data, trial, if workers > 1 { 1 } else { 0 }, watch);
+                    // The receiver is gone only if the search has failed already.
+                    let _ = tell.send((number, what, result));
+                });
+            }
+            if running == 0 {
+                return if stopped || watch.stop() { Err(PipelineError::Stopped) } else { Ok(()) };
+            }
+            let Ok((number, what, result)) = results.recv() else { return Ok(()) };
+            running -= 1;
+            let outcome = match result {
+                Ok(outcome) => outcome,
+                Err(TrainError::Stopped) => {
+                    stopped = true;
+                    continue;
+                }
+                Err(e) => Outcome::Failed { reason: e.to_string() },
+            };
+            let outcome = session.tell(number, outcome)?;
+            watch.event(Event::Done { trial: number, outcome: &outcome, what });
+        }
+    })
+}
+
+fn train_trial(
+    project: &Project,
+    data: &TrainData,
+    trial: Trial,
+    threads: usize,
+    watch: &dyn Watch,
+) -> (String, Result<Outcome, TrainError>) {
+    let design = match project.design(&trial.point) {
+        Ok(d) => d,
+        Err(d) => {
+            let reason = d.first().map_or_else(|| "not a network".to_string(), |d| d.message.clone());
+            return ("no network".into(), Ok(Outcome::Failed { reason }));
+        }
+    };
+    let what = format!("{} parameters, {} MACs", count(design.cost.params), count(design.cost.macs));
+    watch.event(Event::Start { trial: Some(trial.number), what: what.clone() });
+    let control = Told { trial: Some(trial.number), watch };
+    let result =
+        train(&design.network, data, &project.checked.spec.search.train, trial.seed, threads, &control);
+    let outcome = result.and_then(|t| match t.validation_accuracy {
+        Some(a) => Ok(Outcome::Done { metrics: BTreeMap::from([("accuracy".to_string(), a)]) }),
+        None => Err(TrainError::NoImages),
+    });
+    (what, outcome)
+}
+
+/// Passes a training's progress on.
+pub(super) struct Told<'a> {
+    pub(super) trial: Option<usize>,
+    pub(super) watch: &'a dyn Watch,
+}
+
+impl Control for Told<'_> {
+    fn progress(&self, progress: &Progress) {
+        self.watch.event(Event::Progress { trial: self.trial, progress });
+    }
+
+    fn stop(&self) -> bool {
+        self.watch.stop()
+    }
+}
+
+fn report(session: &Session<'_>, folder: &Path, name: &str) -> Result<Searched, PipelineError> {
+    let study = session.study();
+    let summary = study.summary();
+    if summary.front.is_empty() {
+        let reasons: Vec<String> =
+            summary.failed.iter().take(3).map(|(n, r)| format!("trial {n}: {r}")).collect();
+        let why =
+            if reasons.is_empty() { "none keeps the requirements".to_string() } else { reasons.join("; ") };
+        let m = format!(
+            "the search ended without a usable network ({} of {} trials failed): {why}",
+            summary.failed.len(),
+            summary.trials
+        );
+        return Err(PipelineError::NoResult(m));
+    }
+    let svg = front_svg(study, name);
+    crate::project::write_atomic(&folder.join("front.svg"), svg.as_bytes())?;
+    let table = study.front_table();
+    crate::project::write_atomic(&folder.join("front.txt"), table.as_bytes())?;
+    Ok(Searched { summary, table, svg })
+}
+
+/// A count in k or M.
+pub(crate) fn count(n: u64) -> String {
+    match n {
+        0..=9_999 => n.to_string(),
+        10_000..=999_999 => format!("{:.1}k", n as f64 / 1e3),
+        _ => format!("{:.2}M", n as f64 / 1e6),
+    }
+}

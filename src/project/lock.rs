@@ -1,0 +1,127 @@
+//! The lock file: what a search decided, pinned, so that the same code can be made again without it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the file's layout.
+pub const FORMAT: u32 = 1;
+
+/// What is known of one network, in the units in which programs read it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+pub struct Metrics {
+    /// Fraction of images classified rightly: of the test images for the result, of the validation
+    /// images after the trial's short training for the other points of the front.
+    pub accuracy: f64,
+    /// Fraction of the validation images classified rightly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
+    /// Weights and biases after folding.
+    pub params: u64,
+    /// Multiply-accumulate operations of one inference.
+    pub macs: u64,
+    /// Weights and code.
+    pub flash_bytes: u64,
+    /// The arena, input included.
+    pub ram_bytes: u64,
+    /// Predicted milliseconds of one inference by device.
+    pub latency_ms: BTreeMap<String, f64>,
+}
+
+/// One network: what was decided, and what it is worth.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Values by path.
+    pub decisions: serde_json::Map<String, serde_json::Value>,
+    /// Its figures.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+}
+
+/// The lock file `<spec>.lock`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Lock {
+    /// [`FORMAT`].
+    pub format: u32,
+    /// The version of hytc that wrote it.
+    pub hytc: String,
+    /// Hashes of the parts of the spec that the result depends on.
+    pub spec: BTreeMap<String, String>,
+    /// Hashes of the device profiles.
+    pub devices: BTreeMap<String, String>,
+    /// Hash of the training and test data; `None` if there were none.
+    pub data: Option<String>,
+    /// The structure's hash, see [`crate::graph::Network::hash`].
+    pub network: String,
+    /// Hash of the weights file.
+    pub weights: String,
+    /// What was chosen.
+    pub chosen: Entry,
+    /// The Pareto front it was chosen from, with the accuracies of the trials.
+    pub front: Vec<Entry>,
+}
+
+/// Why a lock file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Not a lock file.
+    #[error("{0}")]
+    Format(#[from] serde_yaml::Error),
+    /// Written by a version with another layout.
+    #[error("its format is {0}, this version of hytc reads format {FORMAT}")]
+    Version(u32),
+}
+
+const HEADER: &str = "# Written by hytc; keep it under version control together with the weights.\n";
+
+impl Lock {
+    /// Reads a lock file's text.
+    ///
+    /// # Errors
+    /// If it is not one, or of another format.
+    pub fn parse(text: &str) -> Result<Lock, LockError> {
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let version: Version = serde_yaml::from_str(text)?;
+        if version.format != FORMAT {
+            return Err(LockError::Version(version.format));
+        }
+        Ok(serde_yaml::from_str(text)?)
+    }
+
+    /// The file's text.
+    ///
+    /// # Errors
+    /// If YAML cannot hold it (a figure that is not a number).
+    pub fn print(&self) -> Result<String, LockError> {
+        Ok(HEADER.to_string() + &serde_yaml::to_string(self)?)
+    }
+
+    /// What has changed since the lock was written, as sentences; empty if nothing.
+    pub fn differences(
+        &self,
+        spec: &BTreeMap<String, String>,
+        devices: &BTreeMap<String, String>,
+        data: Option<&str>,
+    ) -> Vec<String> {
+        let mut out = Vec::new();
+        for (part, hash) in spec {
+            if self.spec.get(part) != Some(hash) {
+                out.push(format!("`{part}` of the spec has changed"));
+            }
+        }
+        for (device, hash) in devices {
+            if self.devices.get(device) != Some(hash) {
+                out.push(format!("the profile of `{device}` has changed"));
+            }
+        }
+        // Data that is not at hand cannot be compared: a build machine need not have it.
+        if let (Some(now), Some(then)) = (data, &self.data) {
+            if now != then {
+                out.push("the data have changed".to_string());
+            }
+        }
+        out
+    }
+}

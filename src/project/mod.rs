@@ -1,0 +1,305 @@
+//! A spec on disk with what belongs to it: used files, device profiles, lock, weights, study.
+//!
+//! This is where the pipeline meets the file system; the core it calls does no IO.
+
+mod artifacts;
+mod design;
+mod limits;
+mod lock;
+
+pub use artifacts::Artifact;
+pub use design::Design;
+pub use lock::{Entry, Lock, LockError, Metrics, FORMAT};
+
+use crate::check::{self, Checked};
+use crate::codes;
+use crate::device::{Profile, BUILTIN};
+use crate::diag::{self, Diagnostic};
+use crate::source::Sources;
+use crate::weights::Weights;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A checked spec and its surroundings.
+#[derive(Debug)]
+pub struct Project {
+    /// The spec's path as given.
+    pub path: PathBuf,
+    /// Its texts.
+    pub sources: Sources,
+    /// Warnings of the check.
+    pub warnings: Vec<Diagnostic>,
+    /// The spec.
+    pub checked: Checked,
+    /// The devices' profiles, in the order of the spec.
+    pub profiles: Vec<Profile>,
+    profile_hashes: BTreeMap<String, String>,
+}
+
+/// Why a project cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProjectError {
+    /// A file cannot be read or written.
+    #[error("`{}` cannot be {doing}: {why}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// `read` or `written`.
+        doing: &'static str,
+        /// The system's reason.
+        why: String,
+    },
+    /// The spec has errors.
+    #[error("the spec has errors")]
+    Spec(Box<(Vec<Diagnostic>, Sources)>),
+    /// The lock file is damaged.
+    #[error("`{}` is no usable lock file: {why}; delete it to search anew, or restore it from version control", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The weights that the lock pins are missing or others.
+    #[error("{0}")]
+    Weights(String),
+}
+
+/// The state of a project's lock.
+#[derive(Debug)]
+pub enum LockState {
+    /// There is none.
+    Missing,
+    /// It fits the spec.
+    Current(Box<Lock>),
+    /// It does not, and why.
+    Stale(Box<Lock>, Vec<String>),
+}
+
+pub(crate) fn io(path: &Path, doing: &'static str, why: impl std::fmt::Display) -> ProjectError {
+    ProjectError::Io { path: path.to_path_buf(), doing, why: why.to_string() }
+}
+
+impl Project {
+    /// Reads and checks a spec, the files it uses, and its device profiles.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the spec has errors.
+    pub fn open(path: &Path) -> Result<Project, ProjectError> {
+        let bytes = std::fs::read(path).map_err(|e| io(path, "read", e))?;
+        let text = String::from_utf8(bytes).map_err(|_| io(path, "read", "it is not UTF-8 text"))?;
+        let shown = path.to_string_lossy().replace('\\', "/");
+        let load = |p: &str| std::fs::read_to_string(p).map_err(|e| e.to_string());
+        let report = check::check(&shown, &text, &load);
+        let Some(checked) = report.checked else {
+            return Err(ProjectError::Spec(Box::new((report.diagnostics, report.sources))));
+        };
+        let mut warnings = report.diagnostics;
+        let mut profiles = Vec::new();
+        let mut profile_hashes = BTreeMap::new();
+        let dir = path.parent().unwrap_or(Path::new(""));
+        for device in &checked.spec.devices {
+            match profile(dir, &device.profile) {
+                Ok((mut profile, text)) => {
+                    // Reports speak of the device by the name that the spec gives it.
+                    profile.name.clone_from(&device.name);
+                    profile_hashes.insert(device.name.clone(), crate::hash::sha256(text.as_bytes()));
+                    profiles.push(profile);
+                }
+                Err((message, help)) => {
+                    warnings.push(Diagnostic::error(codes::DEVICE, device.span, message).help(help));
+                }
+            }
+        }
+        if diag::has_errors(&warnings) {
+            diag::tidy(&mut warnings);
+            return Err(ProjectError::Spec(Box::new((warnings, report.sources))));
+        }
+        let path = path.to_path_buf();
+        Ok(Project { path, sources: report.sources, warnings, checked, profiles, profile_hashes })
+    }
+
+    /// The spec's name.
+    pub fn name(&self) -> &str {
+        &self.checked.spec.name
+    }
+
+    /// The folder that relative paths of the spec refer to.
+    pub fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_os_string();
+        name.push(suffix);
+        self.path.with_file_name(name)
+    }
+
+    /// `<spec>.lock`
+    pub fn lock_path(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    /// `<spec>.safetensors`
+    pub fn weights_path(&self) -> PathBuf {
+        self.beside(".safetensors")
+    }
+
+    /// `<name>.study`, where the journal of trials is.
+    pub fn study_path(&self) -> PathBuf {
+        self.path.with_extension("study")
+    }
+
+    /// All files that emitted code depends on: the spec, what it uses, profiles, lock, weights.
+    pub fn inputs(&self) -> Vec<PathBuf> {
+        let mut out = vec![self.path.clone(), self.lock_path(), self.weights_path()];
+        out.extend(self.sources.names().skip(2).map(PathBuf::from));
+        let own = self.checked.spec.devices.iter().map(|d| d.profile.as_str());
+        out.extend(own.filter(|p| !BUILTIN.iter().any(|(n, _)| n == p)).map(|p| self.dir().join(p)));
+        out
+    }
+
+    /// The names of the devices, in the order of the spec.
+    pub fn device_names(&self) -> Vec<String> {
+        self.checked.spec.devices.iter().map(|d| d.name.clone()).collect()
+    }
+
+    /// Hashes of the spec's parts.
+    pub fn parts(&self) -> BTreeMap<String, String> {
+        self.checked.parts.iter().map(|(k, v)| ((*k).to_string(), v.clone())).collect()
+    }
+
+    /// Hashes of the devices' profiles, by the devices' names.
+    pub fn profile_hashes(&self) -> &BTreeMap<String, String> {
+        &self.profile_hashes
+    }
+
+    /// One hash of all parts, to mark what is emitted.
+    pub fn spec_hash(&self) -> String {
+        let all: Vec<String> =
+            self.parts().into_values().chain(self.profile_hashes.values().cloned()).collect();
+        crate::hash::sha256(all.join("\n").as_bytes())
+    }
+
+    /// Reads the lock and compares it with the spec. `data` is the hash of the data, where they
+    /// are at hand.
+    ///
+    /// # Errors
+    /// If the lock file is there and cannot be read.
+    pub fn lock(&self, data: Option<&str>) -> Result<LockState, ProjectError> {
+        let path = self.lock_path();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(LockState::Missing),
+            Err(e) => return Err(io(&path, "read", e)),
+        };
+        let lock = Box::new(
+            Lock::parse(&text).map_err(|e| ProjectError::Lock { path: path.clone(), why: e.to_string() })?,
+        );
+        let mut why = lock.differences(&self.parts(), &self.profile_hashes, data);
+        if why.is_empty() {
+            match self.locked_design(&lock) {
+                Ok(design) if design.network.hash() == lock.network => {}
+                Ok(_) => why.push("this version of hytc builds another network from the decisions".into()),
+                Err(d) => {
+                    let first = d.first().map_or(String::new(), |d| format!(": {}", d.message));
+                    why.push(format!("the decisions are no point of the space{first}"));
+                }
+            }
+        }
+        Ok(if why.is_empty() { LockState::Current(lock) } else { LockState::Stale(lock, why) })
+    }
+
+    /// The network of a lock's decisions.
+    ///
+    /// # Errors
+    /// If they are no point of the space.
+    pub fn locked_design(&self, lock: &Lock) -> Result<Design, Vec<Diagnostic>> {
+        let point = self.checked.space.point(&lock.chosen.decisions, None)?;
+        self.design(&point)
+    }
+
+    /// Reads the weights that a lock pins.
+    ///
+    /// # Errors
+    /// If they are missing, others, or do not fit the network.
+    pub fn locked_weights(&self, lock: &Lock, design: &Design) -> Result<Weights, ProjectError> {
+        let path = self.weights_path();
+        let advice = "restore it from version control, or train anew with `hytc compile --research`";
+        let bytes = std::fs::read(&path).map_err(|e| {
+            let why = if e.kind() == std::io::ErrorKind::NotFound {
+                "is missing".to_string()
+            } else {
+                e.to_string()
+            };
+            let lock = self.lock_path();
+            ProjectError::Weights(format!(
+                "the weights file `{}` {why}, `{}` pins it: {advice}",
+                path.display(),
+                lock.display()
+            ))
+        })?;
+        if crate::hash::sha256(&bytes) != lock.weights {
+            let m = format!(
+                "the weights file `{}` is not the one that `{}` pins: {advice}",
+                path.display(),
+                self.lock_path().display()
+            );
+            return Err(ProjectError::Weights(m));
+        }
+        let fit = |e| ProjectError::Weights(format!("`{}`: {e}: {advice}", path.display()));
+        let weights = Weights::from_safetensors(&bytes).map_err(fit)?;
+        weights.check(&design.network).map_err(fit)?;
+        Ok(weights)
+    }
+}
+
+/// A profile by built-in name or path, with its text.
+fn profile(dir: &Path, name: &str) -> Result<(Profile, String), (String, String)> {
+    if let Some((_, text)) = BUILTIN.iter().find(|(n, _)| *n == name) {
+        let profile = Profile::parse(text, name).map_err(|e| {
+            (format!("the built-in profile `{name}`: {e}"), "this is a defect of hytc".to_string())
+        })?;
+        return Ok((profile, (*text).to_string()));
+    }
+    let known = BUILTIN.map(|b| b.0).join(", ");
+    if !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+        let help = format!("built in are {known}; a profile of your own is a path that ends in `.yaml`");
+        return Err((format!("there is no device profile `{name}`"), help));
+    }
+    let path = dir.join(name);
+    let text = std::fs::read_to_string(&path).map_err(|e| {
+        (
+            format!("the device profile `{}` cannot be read: {e}", path.display()),
+            "the path is relative to the spec".to_string(),
+        )
+    })?;
+    match Profile::parse(&text, name) {
+        Ok(profile) => Ok((profile, text)),
+        Err(e) => Err((
+            format!("the device profile `{}` is not usable: {e}", path.display()),
+            "docs/devices.md describes the format".into(),
+        )),
+    }
+}
+
+/// Writes a file so that a crash leaves the old one or the new one, never a part.
+///
+/// # Errors
+/// If the file system refuses.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ProjectError> {
+    use std::io::Write;
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let write = || -> std::io::Result<()> {
+        if let Some(dir) = path.parent() {
+            std::fs::create_dir_all(dir)?;
+        }
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|e| io(path, "written", e))
+}

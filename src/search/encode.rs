@@ -1,0 +1,225 @@
+//! Points as coordinates for the surrogate: one group of columns per decision and per feature.
+//!
+//! Within a group the squared Euclidean distance is the group's own idea of distance, so every
+//! stationary kernel on the scaled columns is positive definite, whatever mixture of decisions:
+//!
+//! - ordinal: one column in -0.5..0.5, on the linear or logarithmic scale that spaces the values
+//!   more evenly;
+//! - categorical: one-hot columns over the square root of two, so different values are 1 apart;
+//! - conditional: absent is the centre of all values and a further column away ("absent is absent"):
+//!   two points without the decision are at distance 0 in it, and an absent one is about equally far
+//!   from every value;
+//! - features and known values: one column, scaled to the range seen on a sample of the space.
+
+use super::problem::KnownPoint;
+use crate::space::{DecisionInfo, DecisionKind, Point};
+use std::ops::Range;
+
+/// The distance in the column that tells absent from present.
+const ABSENCE: f64 = 0.5;
+
+/// Turns points into coordinates.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    decisions: Vec<Coded>,
+    /// Known values used, with the least and greatest logarithm seen.
+    values: Vec<(String, f64, f64)>,
+    /// Features used (index), with the least and greatest value seen.
+    features: Vec<(usize, f64, f64)>,
+    groups: Vec<Range<usize>>,
+}
+
+#[derive(Debug, Clone)]
+struct Coded {
+    /// Coordinates of each value; all the same length.
+    values: Vec<Vec<f64>>,
+    absent: Vec<f64>,
+}
+
+impl Encoder {
+    /// An encoder for a space, scaled on a sample of its points.
+    pub fn new(decisions: &[DecisionInfo], sample: &[(Point, &KnownPoint)]) -> Encoder {
+        let mut groups = Vec::new();
+        let mut width = 0;
+        let mut push = |n: usize| {
+            groups.push(width..width + n);
+            width += n;
+        };
+        let decisions: Vec<Coded> = decisions
+            .iter()
+            .enumerate()
+            .map(|(d, info)| {
+                let conditional = sample.iter().any(|(p, _)| p.0.get(d).copied().flatten().is_none());
+                let coded = code(info, conditional);
+                push(coded.absent.len());
+                coded
+            })
+            .collect();
+
+        // Of values that tell the same (flash is four times the parameters plus code), one is kept.
+        let mut kept: Vec<Vec<f64>> = Vec::new();
+        let mut fresh = |column: Vec<f64>| -> Option<(f64, f64)> {
+            let (lo, hi) =
+                column.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+            let spread = hi - lo;
+            if !spread.is_finite()
+                || spread < 1e-9
+                || kept.iter().any(|k| correlation(k, &column).abs() > 0.9999)
+            {
+                return None;
+            }
+            kept.push(column);
+            Some((lo, hi))
+        };
+        let mut values = Vec::new();
+        if let Some((_, first)) = sample.first() {
+            for name in first.values.keys() {
+                let column: Option<Vec<f64>> = sample
+                    .iter()
+                    .map(|(_, k)| k.values.get(name).filter(|v| **v > 0.0 && v.is_finite()).map(|v| v.ln()))
+                    .collect();
+                if let Some((lo, hi)) = column.and_then(&mut fresh) {
+                    values.push((name.clone(), lo, hi));
+                }
+            }
+        }
+        let mut features = Vec::new();
+        for i in 0..sample.first().map_or(0, |(_, k)| k.features.len()) {
+            let column: Option<Vec<f64>> =
+                sample.iter().map(|(_, k)| k.features.get(i).copied().filter(|v| v.is_finite())).collect();
+            if let Some((lo, hi)) = column.and_then(&mut fresh) {
+                features.push((i, lo, hi));
+            }
+        }
+        for _ in 0..values.len() + features.len() {
+            push(1);
+        }
+        Encoder { decisions, values, features, groups }
+    }
+
+    /// The columns of each group: the decisions, then known values, then features.
+    pub fn groups(&self) -> &[Range<usize>] {
+        &self.groups
+    }
+
+    /// How many of the groups are decisions.
+    pub fn decision_groups(&self) -> usize {
+        self.decisions.len()
+    }
+
+    /// The coordinates of a point.
+    pub fn encode(&self, point: &Point, known: &KnownPoint) -> Vec<f64> {
+        let mut x = Vec::with_capacity(self.groups.last().map_or(0, |g| g.end));
+        for (coded, value) in self.decisions.iter().zip(&point.0) {
+            let at = value.and_then(|v| coded.values.get(v as usize)).unwrap_or(&coded.absent);
+            x.extend_from_slice(at);
+        }
+        for (name, lo, hi) in &self.values {
+            let v = known.values.get(name).filter(|v| **v > 0.0).map_or((lo + hi) / 2.0, |v| v.ln());
+            x.push((v - lo) / (hi - lo) - 0.5);
+        }
+        for (i, lo, hi) in &self.features {
+            let v = known.features.get(*i).copied().filter(|v| v.is_finite()).unwrap_or((lo + hi) / 2.0);
+            x.push((v - lo) / (hi - lo) - 0.5);
+        }
+        x
+    }
+}
+
+fn code(info: &DecisionInfo, conditional: bool) -> Coded {
+    let n = info.values.len();
+    let mut values: Vec<Vec<f64>> = match &info.kind {
+        DecisionKind::Ordinal(numbers) => scale(numbers).into_iter().map(|v| vec![v]).collect(),
+        DecisionKind::Categorical if n == 2 => vec![vec![-0.5], vec![0.5]],
+        DecisionKind::Categorical => (0..n)
+            .map(|i| (0..n).map(|j| if i == j { std::f64::consts::FRAC_1_SQRT_2 } else { 0.0 }).collect())
+            .collect(),
+    };
+    let width = values.first().map_or(1, Vec::len);
+    let mut absent: Vec<f64> =
+        (0..width).map(|c| values.iter().map(|v| v[c]).sum::<f64>() / (n.max(1) as f64)).collect();
+    if conditional {
+        values.iter_mut().for_each(|v| v.push(0.0));
+        absent.push(ABSENCE);
+    }
+    Coded { values, absent }
+}
+
+/// Numbers as -0.5..0.5, linear or logarithmic, whichever spaces them more evenly.
+fn scale(numbers: &[f64]) -> Vec<f64> {
+    let unevenness = |v: &[f64]| {
+        let mut sorted = v.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let gaps: Vec<f64> = sorted.windows(2).map(|w| w[1] - w[0]).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len().max(1) as f64;
+        gaps.iter().map(|g| (g / mean - 1.0).powi(2)).sum::<f64>()
+    };
+    let logs: Vec<f64> = numbers.iter().map(|v| v.ln()).collect();
+    let use_logs = numbers.len() > 2
+        && numbers.iter().all(|v| *v > 0.0)
+        && unevenness(&logs) < unevenness(numbers) - 1e-9;
+    let v = if use_logs { &logs } else { numbers };
+    let lo = v.iter().copied().fold(f64::INFINITY, f64::min);
+    let hi = v.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    v.iter().map(|x| if hi > lo { (x - lo) / (hi - lo) - 0.5 } else { 0.0 }).collect()
+}
+
+fn correlation(a: &[f64], b: &[f64]) -> f64 {
+    let n = a.len() as f64;
+    let (ma, mb) = (a.iter().sum::<f64>() / n, b.iter().sum::<f64>() / n);
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (x, y) in a.iter().zip(b) {
+        ab += (x - ma) * (y - mb);
+        aa += (x - ma).powi(2);
+        bb += (y - mb).powi(2);
+    }
+    ab / (aa * bb).sqrt().max(f64::MIN_POSITIVE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_is_the_even_one() {
+        assert_eq!(scale(&[1.0, 2.0, 3.0, 4.0]), vec![-0.5, -0.5 + 1.0 / 3.0, -0.5 + 2.0 / 3.0, 0.5]);
+        assert_eq!(scale(&[1.0, 2.0, 4.0]), vec![-0.5, 0.0, 0.5]);
+        assert_eq!(scale(&[7.0]), vec![0.0]);
+        assert!(scale(&[0.0, 1.0, 10.0]).iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn absent_is_equally_far_from_every_value() {
+        let info = DecisionInfo {
+            path: "a".into(),
+            values: vec!["x".into(), "y".into(), "z".into()],
+            kind: DecisionKind::Categorical,
+        };
+        let none = (Point(vec![None]), &KnownPoint::default());
+        let e = Encoder::new(&[info], &[none]);
+        let at = |v: Option<u32>| e.encode(&Point(vec![v]), &KnownPoint::default());
+        let d = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum() };
+        assert_eq!(d(&at(None), &at(None)), 0.0);
+        assert!((d(&at(Some(0)), &at(Some(2))) - 1.0).abs() < 1e-12);
+        assert!((d(&at(None), &at(Some(0))) - d(&at(None), &at(Some(1)))).abs() < 1e-12);
+        assert!(d(&at(None), &at(Some(0))) > 0.25);
+    }
+
+    #[test]
+    fn values_that_tell_the_same_are_used_once() {
+        let known: Vec<KnownPoint> = [1.0, 2.0, 5.0]
+            .iter()
+            .map(|v| KnownPoint {
+                hash: String::new(),
+                values: [("flash".to_owned(), 4.0 * v), ("params".to_owned(), *v), ("zero".to_owned(), 0.0)]
+                    .into(),
+                features: vec![3.0, v * v],
+            })
+            .collect();
+        let sample: Vec<_> = known.iter().map(|k| (Point(vec![]), k)).collect();
+        let e = Encoder::new(&[], &sample);
+        assert_eq!(e.groups().len(), 2, "one value and one feature");
+        let x = e.encode(&sample[2].0, &known[2]);
+        assert_eq!(x, vec![0.5, 0.5]);
+    }
+}

@@ -1,0 +1,257 @@
+//! Feasible points: finding them, and saying honestly when there are none.
+
+use super::problem::{Known, KnownPoint, Limit, Problem};
+use crate::space::{Point, SearchSpace};
+use rand::{Rng, RngExt};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Spaces with at most this many wishes are enumerated before one is called empty or exhausted.
+const ENUMERABLE: usize = 20_000;
+/// Points computed before a space that cannot be enumerated is called empty.
+const EFFORT: usize = 6_000;
+/// Points remembered; forgetting costs time only.
+const CACHE: usize = 100_000;
+
+/// A point with what is known of it.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The point.
+    pub point: Point,
+    /// What is known without running it.
+    pub known: KnownPoint,
+    /// Sum of the violations of known limits; 0: feasible.
+    pub violation: f64,
+}
+
+/// The point that came closest to keeping all known limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NearMiss {
+    /// The point.
+    pub point: Point,
+    /// The limit it breaks most.
+    pub limit: Limit,
+    /// Its value there.
+    pub value: f64,
+}
+
+/// Why no new feasible point was found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Shortage {
+    /// Different points looked at.
+    pub looked_at: usize,
+    /// Every point of the space was looked at.
+    pub exhaustive: bool,
+    /// Feasible points seen, tried ones among them.
+    pub feasible: usize,
+    /// The closest infeasible point.
+    pub nearest: Option<NearMiss>,
+    /// Why some point is no network at all.
+    pub invalid: Option<String>,
+}
+
+/// Looks at points and remembers what it saw.
+pub struct Explorer<'a> {
+    /// The space.
+    pub space: &'a dyn SearchSpace,
+    known: &'a Known<'a>,
+    problem: Problem,
+    cache: HashMap<Point, Result<Arc<Candidate>, String>>,
+    /// Hashes of the graphs that have a trial.
+    pub taken: HashSet<String>,
+    /// Times `known` was called.
+    pub calls: usize,
+}
+
+impl<'a> Explorer<'a> {
+    /// Nothing seen yet.
+    pub fn new(space: &'a dyn SearchSpace, known: &'a Known<'a>, problem: Problem) -> Self {
+        Explorer { space, known, problem, cache: HashMap::new(), taken: HashSet::new(), calls: 0 }
+    }
+
+    /// What is known of a point.
+    pub fn look(&mut self, point: &Point) -> Result<Arc<Candidate>, String> {
+        if let Some(seen) = self.cache.get(point) {
+            return seen.clone();
+        }
+        self.calls += 1;
+        let found = (self.known)(point).map(|known| {
+            let violation = self.problem.violation(true, &|name| known.values.get(name).copied());
+            Arc::new(Candidate { point: point.clone(), known, violation })
+        });
+        if self.cache.len() >= CACHE {
+            self.cache.clear();
+        }
+        self.cache.insert(point.clone(), found.clone());
+        found
+    }
+
+    /// The candidate if it is feasible and new.
+    pub fn usable(&mut self, point: &Point) -> Option<Arc<Candidate>> {
+        self.look(point).ok().filter(|c| c.violation <= 0.0 && !self.taken.contains(&c.known.hash))
+    }
+
+    /// A point with some decisions changed: each with probability `rate`, at least one.
+    pub fn mutate(&self, point: &Point, rate: f64, rng: &mut dyn Rng) -> Option<Point> {
+        let decisions = self.space.decisions();
+        let open: Vec<usize> = (0..decisions.len())
+            .filter(|&d| decisions[d].values.len() > 1 && point.0.get(d).copied().flatten().is_some())
+            .collect();
+        if open.is_empty() {
+            return None;
+        }
+        let mut wish = point.0.clone();
+        let forced = open[rng.random_range(0..open.len())];
+        for d in open {
+            if d == forced || rng.random_bool(rate.clamp(0.0, 1.0)) {
+                let n = decisions[d].values.len() as u32;
+                let shift = rng.random_range(1..n);
+                wish[d] = wish[d].map(|v| (v + shift) % n);
+            }
+        }
+        self.space.repair(&wish, rng)
+    }
+
+    /// Each decision from one of two parents.
+    pub fn cross(&self, a: &Point, b: &Point, rng: &mut dyn Rng) -> Option<Point> {
+        let wish: Vec<Option<u32>> =
+            a.0.iter()
+                .zip(&b.0)
+                .map(|(x, y)| {
+                    let (first, second) = if rng.random_bool(0.5) { (x, y) } else { (y, x) };
+                    // A decision that only one parent makes keeps its value, in case it exists.
+                    first.or(*second)
+                })
+                .collect();
+        self.space.repair(&wish, rng)
+    }
+
+    /// All points that differ from `point` in one decision (and what depends on it).
+    pub fn neighbours(&self, point: &Point, rng: &mut dyn Rng) -> Vec<Point> {
+        let mut out = Vec::new();
+        for (d, info) in self.space.decisions().iter().enumerate() {
+            let Some(Some(now)) = point.0.get(d).copied() else { continue };
+            for v in (0..info.values.len() as u32).filter(|v| *v != now) {
+                let mut wish = point.0.clone();
+                wish[d] = Some(v);
+                if let Some(p) = self.space.repair(&wish, rng).filter(|p| p != point) {
+                    out.push(p);
+                }
+            }
+        }
+        out
+    }
+
+    /// A feasible point without a trial: sampled; if that fails, by walking downhill in violation and
+    /// around the feasible points; in a small space, by looking at all of it.
+    pub fn find(&mut self, rng: &mut dyn Rng) -> Result<Arc<Candidate>, Shortage> {
+        let mut seen: Vec<Arc<Candidate>> = Vec::new();
+        let mut invalid = None;
+        for _ in 0..400 {
+            let point = self.space.sample(rng);
+            match self.look(&point) {
+                Ok(c) if c.violation <= 0.0 && !self.taken.contains(&c.known.hash) => return Ok(c),
+                Ok(c) => seen.push(c),
+                Err(e) => invalid = Some(e),
+            }
+        }
+        if let Some(all) = self.enumerate(rng) {
+            return self.choose(all, rng, invalid);
+        }
+        // Walk from the least violated points; a feasible one that is taken is a good start too.
+        let mut tries = 0;
+        let mut best: Vec<Arc<Candidate>> = Vec::new();
+        while tries < EFFORT {
+            best.append(&mut seen);
+            best.sort_by(|a, b| a.violation.total_cmp(&b.violation).then_with(|| a.point.cmp(&b.point)));
+            best.dedup_by(|a, b| a.point == b.point);
+            // Chance decides which of the equally good stay.
+            let tied = best.partition_point(|c| c.violation <= 0.0);
+            for i in (1..tied).rev() {
+                best.swap(i, rng.random_range(0..=i));
+            }
+            best.truncate(20);
+            for _ in 0..100 {
+                tries += 1;
+                let next = if best.is_empty() {
+                    Some(self.space.sample(rng))
+                } else {
+                    let from = best[rng.random_range(0..best.len())].point.clone();
+                    let rate = [0.02, 0.1, 0.3][rng.random_range(0..3)];
+                    self.mutate(&from, rate, rng)
+                };
+                let Some(point) = next else { continue };
+                match self.look(&point) {
+                    Ok(c) if c.violation <= 0.0 && !self.taken.contains(&c.known.hash) => return Ok(c),
+                    Ok(c) => seen.push(c),
+                    Err(e) => invalid = Some(e),
+                }
+            }
+        }
+        best.extend(seen);
+        let mut shortage = self.shortage(&best, invalid);
+        shortage.looked_at = 400 + tries;
+        Err(shortage)
+    }
+
+    /// Every point, in a space small enough.
+    fn enumerate(&mut self, rng: &mut dyn Rng) -> Option<Vec<Arc<Candidate>>> {
+        let sizes: Vec<u32> = self.space.decisions().iter().map(|d| d.values.len() as u32).collect();
+        let total = sizes.iter().try_fold(1usize, |t, n| t.checked_mul(*n as usize))?;
+        if total > ENUMERABLE {
+            return None;
+        }
+        let mut points: HashSet<Point> = HashSet::new();
+        let mut out = Vec::new();
+        for mut code in 0..total {
+            let wish: Vec<Option<u32>> = sizes
+                .iter()
+                .map(|n| {
+                    let v = code % *n as usize;
+                    code /= *n as usize;
+                    Some(v as u32)
+                })
+                .collect();
+            if let Some(point) = self.space.repair(&wish, rng) {
+                if points.insert(point.clone()) {
+                    out.extend(self.look(&point).ok());
+                }
+            }
+        }
+        Some(out)
+    }
+
+    fn choose(
+        &self,
+        all: Vec<Arc<Candidate>>,
+        rng: &mut dyn Rng,
+        invalid: Option<String>,
+    ) -> Result<Arc<Candidate>, Shortage> {
+        let free: Vec<&Arc<Candidate>> =
+            all.iter().filter(|c| c.violation <= 0.0 && !self.taken.contains(&c.known.hash)).collect();
+        if free.is_empty() {
+            return Err(Shortage { exhaustive: true, looked_at: all.len(), ..self.shortage(&all, invalid) });
+        }
+        Ok(free[rng.random_range(0..free.len())].clone())
+    }
+
+    fn shortage(&self, seen: &[Arc<Candidate>], invalid: Option<String>) -> Shortage {
+        let nearest = seen
+            .iter()
+            .filter(|c| c.violation > 0.0)
+            .min_by(|a, b| a.violation.total_cmp(&b.violation))
+            .and_then(|c| {
+                let value = |l: &Limit| c.known.values.get(&l.name).copied().unwrap_or(f64::NAN);
+                let limit = self
+                    .problem
+                    .limits
+                    .iter()
+                    .filter(|l| l.known)
+                    .max_by(|a, b| a.violation(value(a)).total_cmp(&b.violation(value(b))))?;
+                Some(NearMiss { point: c.point.clone(), limit: limit.clone(), value: value(limit) })
+            });
+        let hashes: HashSet<&str> =
+            seen.iter().filter(|c| c.violation <= 0.0).map(|c| c.known.hash.as_str()).collect();
+        Shortage { feasible: hashes.len(), nearest, invalid, ..Shortage::default() }
+    }
+}

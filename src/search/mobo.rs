@@ -1,0 +1,403 @@
+//! Multi-objective Bayesian optimisation: a Gaussian process for each quantity that must be
+//! measured, exact values for what can be computed, expected hypervolume improvement maximised over
+//! the discrete space itself.
+
+use super::design::Design;
+use super::ehvi::{Improvement, Marginal};
+use super::explore::{Candidate, Explorer};
+use super::front::{infer_reference, non_dominated};
+use super::gp::{Gp, Hyper, Observations};
+use super::problem::Problem;
+use super::study::{Record, Settings};
+use crate::space::Point;
+use rand::{Rng, RngExt};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Observations used at most to fit hyperparameters: 250 tell as much as 500, eight times faster.
+const FIT_AT_MOST: usize = 250;
+/// Starts of the local search.
+const STARTS: usize = 6;
+
+/// The name of the model of success: 1 for a trial with a result, 0 for a failed one.
+const SUCCESS: &str = "\0success";
+
+/// Models of a study.
+#[derive(Debug, Default)]
+pub struct Mobo {
+    /// Hyperparameters by quantity, with the number of observations they come from.
+    fitted: BTreeMap<String, (usize, bool, Hyper)>,
+}
+
+/// The model of one quantity, in its own units.
+struct Surrogate {
+    gp: Gp,
+    /// The logarithm is modelled.
+    log: bool,
+    mean: f64,
+    sd: f64,
+}
+
+impl Surrogate {
+    fn predict(&self, x: &[f64]) -> (f64, f64) {
+        let (mean, variance) = self.gp.predict(x);
+        (self.mean + self.sd * mean, self.sd * variance.sqrt())
+    }
+
+    fn natural(&self, mean: f64) -> f64 {
+        if self.log {
+            mean.exp()
+        } else {
+            mean
+        }
+    }
+}
+
+/// Where the scale of hyperparameters was last set: every result counts early on, later every
+/// fifteenth part more. A function of the number alone, so that a resumed study fits the same.
+fn fit_point(n: usize) -> usize {
+    let step = (n / 15).max(1);
+    n - n % step
+}
+
+fn standardise(values: &[f64]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let sd = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n).sqrt();
+    (mean, if sd > 1e-12 * mean.abs().max(1e-300) { sd } else { 1.0 })
+}
+
+/// Results far below the rest (a training that went wrong) say "bad", not how bad: they are drawn in
+/// to three times the distance between the median and the better quartile's end.
+fn tame(values: &mut [f64], maximize: bool) {
+    let sign = if maximize { -1.0 } else { 1.0 };
+    let mut costs: Vec<f64> = values.iter().map(|v| sign * v).collect();
+    costs.sort_by(f64::total_cmp);
+    let at = |q: f64| costs[((costs.len() - 1) as f64 * q).round() as usize];
+    let bound = at(0.5) + 4.0 * (at(0.75) - at(0.05)).max(1e-12);
+    for v in values.iter_mut() {
+        *v = sign * (sign * *v).min(bound);
+    }
+}
+
+impl Mobo {
+    fn surrogate(
+        &mut self,
+        name: &str,
+        maximize: bool,
+        x: &[Vec<f64>],
+        raw: &[f64],
+        groups: &[Range<usize>],
+    ) -> Option<Surrogate> {
+        let at = fit_point(raw.len());
+        let tamed = |n: usize| {
+            let mut v = raw[..n].to_vec();
+            if name != SUCCESS {
+                tame(&mut v, maximize);
+            }
+            v
+        };
+        let stale = self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
+        if stale {
+            let v = tamed(at);
+            let stride = at.div_ceil(FIT_AT_MOST);
+            let xs: Vec<Vec<f64>> = x[..at].iter().step_by(stride).cloned().collect();
+            let vs: Vec<f64> = v.iter().step_by(stride).copied().collect();
+            let log = !maximize && prefers_log(&xs, &vs, groups);
+            let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
+            let (mean, sd) = standardise(&t);
+            let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
+            let hyper = Observations::new(&xs, &y, groups).fit(if xs.len() > 120 { 30 } else { 60 });
+            self.fitted.insert(name.to_owned(), (at, log, hyper));
+        }
+        let (_, log, hyper) = self.fitted.get(name)?;
+        // A later result may have no logarithm.
+        let v = tamed(raw.len());
+        let log = *log && v.iter().all(|v| *v > 0.0);
+        let t: Vec<f64> = if log { v.iter().map(|v| v.ln()).collect() } else { v };
+        let (mean, sd) = standardise(&t);
+        let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
+        let gp = Gp::new(x, &y, groups, hyper)?;
+        Some(Surrogate { gp, log, mean, sd })
+    }
+
+    /// The next point: see the module. `visible` are trials whose results may be used, `hidden` those
+    /// asked for since, whose results are taken to be what the models expect (the "kriging believer"
+    /// of Ginsbourger et al. 2010).
+    #[expect(clippy::too_many_arguments, reason = "everything that a suggestion depends on")]
+    pub(super) fn suggest(
+        &mut self,
+        explorer: &mut Explorer,
+        problem: &Problem,
+        settings: &Settings,
+        design: &Design,
+        visible: &[Record],
+        hidden: &[Record],
+        rng: &mut dyn Rng,
+    ) -> Option<Arc<Candidate>> {
+        let done: Vec<&Record> = visible.iter().filter(|r| r.is_done()).collect();
+        if done.len() < 2 {
+            return None;
+        }
+        let encoder = &design.encoder;
+        let groups = encoder.groups();
+        let encode = |r: &Record| encoder.encode(&r.trial.point, &r.known);
+        let mut x: Vec<Vec<f64>> = done.iter().map(|r| encode(r)).collect();
+        let mut names: Vec<(&str, bool)> = Vec::new();
+        for o in problem.objectives.iter().filter(|o| !o.known) {
+            names.push((&o.name, o.maximize));
+        }
+        for l in problem.limits.iter().filter(|l| !l.known) {
+            if !names.iter().any(|(n, _)| *n == l.name) {
+                names.push((&l.name, l.at_least));
+            }
+        }
+        let mut raw: Vec<Vec<f64>> = Vec::new();
+        for (name, _) in &names {
+            raw.push(done.iter().map(|r| r.value(name)).collect::<Option<Vec<f64>>>()?);
+        }
+        let mut models: Vec<Surrogate> = Vec::new();
+        for ((name, maximize), v) in names.iter().zip(&raw) {
+            models.push(self.surrogate(name, *maximize, &x, v, groups)?);
+        }
+        // Pending trials: believed to give what is expected.
+        let pending: Vec<&Record> = hidden.iter().collect();
+        if !pending.is_empty() {
+            let xs: Vec<Vec<f64>> = pending.iter().map(|r| encode(r)).collect();
+            for (model, v) in models.iter().zip(raw.iter_mut()) {
+                v.extend(xs.iter().map(|x| model.natural(model.predict(x).0)));
+            }
+            x.extend(xs);
+            let mut believed = Vec::new();
+            for (((name, maximize), v), old) in names.iter().zip(&raw).zip(&models) {
+                let hyper = &self.fitted.get(*name)?.2;
+                let mut v = v.clone();
+                tame(&mut v, *maximize);
+                let y: Vec<f64> =
+                    v.iter().map(|v| (if old.log { v.ln() } else { *v } - old.mean) / old.sd).collect();
+                believed.push(Surrogate {
+                    gp: Gp::new(&x, &y, groups, hyper)?,
+                    log: old.log,
+                    mean: old.mean,
+                    sd: old.sd,
+                });
+            }
+            models = believed;
+        }
+
+        // Where trials fail (diverge, run out of time), more of them will.
+        let told: Vec<&Record> = visible.iter().filter(|r| r.outcome.is_some()).collect();
+        let success = if told.len() > done.len() {
+            let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect();
+            let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.is_done()))).collect();
+            self.surrogate(SUCCESS, true, &x, &labels, groups)
+        } else {
+            None
+        };
+
+        let goal = Goal { problem, names: &names, models: &models, success };
+        // What the models hold of the trials themselves, so that noise does not make a front.
+        let all: Vec<&Record> = done.iter().copied().chain(pending).collect();
+        let beliefs: Vec<(Vec<f64>, f64)> = all
+            .iter()
+            .zip(&x)
+            .map(|(r, x)| {
+                let marginals = goal.marginals(x, &|n| r.known.values.get(n).copied());
+                let costs = marginals.iter().map(Marginal::median).collect();
+                (costs, goal.expected_violation(x))
+            })
+            .collect();
+        let feasible: Vec<usize> = (0..all.len()).filter(|&i| beliefs[i].1 <= 0.0).collect();
+        let costs: Vec<Vec<f64>> = feasible.iter().map(|&i| beliefs[i].0.clone()).collect();
+        let reference = match &settings.reference {
+            Some(r) => {
+                problem.objectives.iter().zip(r).map(|(o, v)| if o.maximize { -v } else { *v }).collect()
+            }
+            None => {
+                let every: Vec<Vec<f64>> = beliefs.iter().map(|b| b.0.clone()).collect();
+                infer_reference(if costs.is_empty() { &every } else { &costs })
+            }
+        };
+        let improvement = (!costs.is_empty()).then(|| Improvement::new(&costs, &reference));
+        let score = |x: &[f64], known: &Candidate| goal.score(improvement.as_ref(), x, known);
+
+        let mut elite: Vec<Point> =
+            non_dominated(&costs).into_iter().map(|i| all[feasible[i]].trial.point.clone()).collect();
+        if elite.is_empty() {
+            let mut order: Vec<usize> = (0..all.len()).collect();
+            order.sort_by(|&a, &b| beliefs[a].1.total_cmp(&beliefs[b].1));
+            elite = order.into_iter().take(5).map(|i| all[i].trial.point.clone()).collect();
+        }
+        maximise(explorer, design, &elite, settings.effort, score, rng)
+    }
+}
+
+/// Whether the logarithm of a cost fits better, by marginal likelihood with the change of variables.
+fn prefers_log(x: &[Vec<f64>], v: &[f64], groups: &[Range<usize>]) -> bool {
+    let (lo, hi) = v.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
+    if lo <= 0.0 || hi < 1.5 * lo {
+        return false;
+    }
+    let logs: Vec<f64> = v.iter().map(|v| v.ln()).collect();
+    match Observations::profile(x, &[v, &logs], groups).as_deref() {
+        Some([plain, log]) => log - logs.iter().sum::<f64>() > *plain,
+        _ => false,
+    }
+}
+
+struct Goal<'m> {
+    problem: &'m Problem,
+    names: &'m [(&'m str, bool)],
+    models: &'m [Surrogate],
+    /// Where some trial failed.
+    success: Option<Surrogate>,
+}
+
+impl Goal<'_> {
+    fn model(&self, name: &str) -> Option<&Surrogate> {
+        self.names.iter().position(|(n, _)| *n == name).and_then(|i| self.models.get(i))
+    }
+
+    /// What is believed of each objective, as costs.
+    fn marginals(&self, x: &[f64], known: &dyn Fn(&str) -> Option<f64>) -> Vec<Marginal> {
+        self.problem
+            .objectives
+            .iter()
+            .map(|o| {
+                let sign = if o.maximize { -1.0 } else { 1.0 };
+                match self.model(&o.name) {
+                    None => Marginal::Exact(sign * known(&o.name).unwrap_or(f64::INFINITY)),
+                    Some(m) => {
+                        let (mean, sd) = m.predict(x);
+                        if m.log {
+                            Marginal::LogNormal { mean, sd }
+                        } else {
+                            Marginal::Normal { mean: sign * mean, sd }
+                        }
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn expected_violation(&self, x: &[f64]) -> f64 {
+        self.problem
+            .limits
+            .iter()
+            .filter(|l| !l.known)
+            .filter_map(|l| self.model(&l.name).map(|m| l.violation(m.natural(m.predict(x).0))))
+            .sum()
+    }
+
+    /// The logarithm of expected improvement times the probability that the modelled limits hold;
+    /// of the probability alone as long as nothing feasible is known.
+    fn score(&self, improvement: Option<&Improvement>, x: &[f64], candidate: &Candidate) -> f64 {
+        let mut score = match improvement {
+            None => 0.0,
+            Some(i) => {
+                i.expected(&self.marginals(x, &|n| candidate.known.values.get(n).copied())).max(1e-300).ln()
+            }
+        };
+        for l in self.problem.limits.iter().filter(|l| !l.known) {
+            let Some(m) = self.model(&l.name) else { continue };
+            let (mean, sd) = m.predict(x);
+            let marginal =
+                if m.log { Marginal::LogNormal { mean, sd } } else { Marginal::Normal { mean, sd } };
+            let p = marginal.at_most(l.limit);
+            score += (if l.at_least { 1.0 - p } else { p }).max(1e-300).ln();
+        }
+        if let Some(success) = &self.success {
+            // Least-squares classification (Rasmussen and Williams, section 6.5).
+            let (mean, sd) = success.predict(x);
+            let sd = (sd * sd + 0.05).sqrt();
+            score += (1.0 - Marginal::Normal { mean, sd }.at_most(0.5)).max(1e-300).ln();
+        }
+        score
+    }
+}
+
+/// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then
+/// steepest ascent over one-decision changes from the best few.
+fn maximise(
+    explorer: &mut Explorer,
+    design: &Design,
+    elite: &[Point],
+    effort: usize,
+    score: impl Fn(&[f64], &Candidate) -> f64,
+    rng: &mut dyn Rng,
+) -> Option<Arc<Candidate>> {
+    let mut seen: HashSet<Point> = HashSet::new();
+    let mut ranked: Vec<(f64, Arc<Candidate>)> = Vec::new();
+    for (candidate, x) in &design.pool {
+        if !explorer.taken.contains(&candidate.known.hash) && seen.insert(candidate.point.clone()) {
+            ranked.push((score(x, candidate), candidate.clone()));
+        }
+    }
+    // Counts points, not calls: a resumed study has not cached what its predecessor had.
+    let budget = seen.len() + effort;
+    let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, p: Point| {
+        if !seen.insert(p.clone()) {
+            return None;
+        }
+        let c = explorer.usable(&p)?;
+        Some((score(&design.encoder.encode(&c.point, &c.known), &c), c))
+    };
+    for t in 0..effort / 3 {
+        let pick = |rng: &mut dyn Rng| elite.get(rng.random_range(0..elite.len().max(1)));
+        let point = match (t % 8, pick(rng)) {
+            (0, _) | (_, None) => Some(explorer.space.sample(rng)),
+            (1..=4, Some(p)) => explorer.mutate(p, 1.5 / p.0.len().max(1) as f64, rng),
+            (5, Some(p)) => explorer.mutate(p, 5.0 / p.0.len().max(1) as f64, rng),
+            (_, Some(a)) => {
+                pick(rng).and_then(|b| explorer.cross(a, b, rng)).and_then(|c| explorer.mutate(&c, 0.0, rng))
+            }
+        };
+        if let Some(found) = point.and_then(|p| evaluate(explorer, &mut seen, p)) {
+            ranked.push(found);
+        }
+    }
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut best: Option<(f64, Arc<Candidate>)> = ranked.first().cloned();
+    let mut visited: HashSet<Point> = HashSet::new();
+    for start in ranked.iter().take(STARTS) {
+        let mut at = start.clone();
+        while seen.len() < budget && visited.insert(at.1.point.clone()) {
+            let mut next: Option<(f64, Arc<Candidate>)> = None;
+            for p in explorer.neighbours(&at.1.point, rng) {
+                if let Some(found) = evaluate(explorer, &mut seen, p) {
+                    if next.as_ref().is_none_or(|n| found.0 > n.0) {
+                        next = Some(found);
+                    }
+                }
+            }
+            match next {
+                Some(n) if n.0 > at.0 => at = n,
+                _ => break,
+            }
+        }
+        if best.as_ref().is_none_or(|b| at.0 > b.0) {
+            best = Some(at);
+        }
+    }
+    best.map(|b| b.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refitting_gets_rarer_and_never_uses_the_future() {
+        for n in 1..500 {
+            assert!(fit_point(n) <= n && n - fit_point(n) <= n / 15);
+        }
+    }
+
+    #[test]
+    fn outliers_are_drawn_in_on_the_bad_side_only() {
+        let mut v = vec![0.9, 0.91, 0.92, 0.89, 0.1, 0.93, 0.9, 0.91];
+        tame(&mut v, true);
+        assert!(v[4] > 0.5 && v[5] == 0.93 && v[0] == 0.9);
+    }
+}

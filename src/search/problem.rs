@@ -1,0 +1,212 @@
+//! What a study optimises: named quantities, some known before a trial is run, some not.
+//!
+//! Everything here is keyed by name rather than by [`Measure`], so that a user's own program can
+//! return metrics that hytc has never heard of.
+
+use crate::check::spec::{Goal, Measure, Metric, Pick};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a number counts, for people's eyes only: values are always in base units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quantity {
+    /// A fraction in 0..1, shown in percent.
+    Fraction,
+    /// Seconds, shown in milliseconds (or another fitting power).
+    Seconds,
+    /// Bytes, shown in KiB.
+    Bytes,
+    /// Joules, shown in millijoules.
+    Joules,
+    /// A count, shown with k and M.
+    Count,
+    /// Something else, shown as it is.
+    Plain,
+}
+
+impl From<Metric> for Quantity {
+    fn from(metric: Metric) -> Self {
+        match metric {
+            Metric::Accuracy => Quantity::Fraction,
+            Metric::Latency => Quantity::Seconds,
+            Metric::Ram | Metric::Flash => Quantity::Bytes,
+            Metric::Params | Metric::Macs => Quantity::Count,
+            Metric::Energy => Quantity::Joules,
+        }
+    }
+}
+
+/// One objective.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// The key in metrics and known values, `latency on board`.
+    pub name: String,
+    /// What it counts.
+    pub quantity: Quantity,
+    /// Larger is better.
+    pub maximize: bool,
+    /// [`KnownPoint::values`] holds it: it is never modelled.
+    pub known: bool,
+}
+
+/// One limit that a result must keep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The key in metrics and known values.
+    pub name: String,
+    /// What it counts.
+    pub quantity: Quantity,
+    /// The value must be at least the limit, rather than at most.
+    pub at_least: bool,
+    /// The limit in base units.
+    pub limit: f64,
+    /// [`KnownPoint::values`] holds it: points that break it are never asked.
+    pub known: bool,
+}
+
+impl Limit {
+    /// By how much a value breaks the limit, as a part of the limit; 0 where it holds. A value that
+    /// is not a number breaks it infinitely.
+    pub fn violation(&self, value: f64) -> f64 {
+        let over = if self.at_least { self.limit - value } else { value - self.limit };
+        match over {
+            o if o.is_nan() => f64::INFINITY,
+            o if o <= 0.0 => 0.0,
+            o => o / self.limit.abs().max(f64::MIN_POSITIVE),
+        }
+    }
+}
+
+/// Which point of the front is chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The best in one quantity, which need not be an objective.
+    Best {
+        /// Its key.
+        name: String,
+        /// Larger is better.
+        maximize: bool,
+    },
+    /// The knee, see [`crate::search::front::knee`].
+    Knee,
+}
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// One to four.
+    pub objectives: Vec<Target>,
+    /// All must hold.
+    pub limits: Vec<Limit>,
+    /// The chosen point.
+    pub choice: Choice,
+}
+
+/// The key of a measure in metrics and known values: `ram`, `latency on board`.
+pub fn measure_name(measure: &Measure, devices: &[String]) -> String {
+    match measure.device.and_then(|d| devices.get(d)) {
+        Some(device) => format!("{} on {device}", measure.metric.name()),
+        None => measure.metric.name().to_owned(),
+    }
+}
+
+impl Problem {
+    /// The problem of a spec's goal. `devices` are the names in the order of the file.
+    pub fn from_goal(goal: &Goal, devices: &[String]) -> Problem {
+        let objectives: Vec<Target> = goal
+            .objectives
+            .iter()
+            .map(|o| Target {
+                name: measure_name(&o.measure, devices),
+                quantity: o.measure.metric.into(),
+                maximize: o.maximize,
+                known: o.measure.metric.is_computed(),
+            })
+            .collect();
+        let limits = goal
+            .requirements
+            .iter()
+            .map(|r| Limit {
+                name: measure_name(&r.measure, devices),
+                quantity: r.measure.metric.into(),
+                at_least: r.at_least,
+                limit: r.limit,
+                known: r.measure.metric.is_computed(),
+            })
+            .collect();
+        let choice = match &goal.pick {
+            Pick::Knee => Choice::Knee,
+            Pick::Best(measure) => {
+                let name = measure_name(measure, devices);
+                let maximize = objectives
+                    .iter()
+                    .find(|o| o.name == name)
+                    .map_or(measure.metric == Metric::Accuracy, |o| o.maximize);
+                Choice::Best { name, maximize }
+            }
+        };
+        Problem { objectives, limits, choice }
+    }
+
+    /// The objectives as costs (all to be made small), or the name of the one that is missing or
+    /// not a number.
+    pub fn costs(&self, values: &impl Fn(&str) -> Option<f64>) -> Result<Vec<f64>, String> {
+        self.objectives
+            .iter()
+            .map(|o| match values(&o.name) {
+                Some(v) if v.is_finite() => Ok(if o.maximize { -v } else { v }),
+                _ => Err(o.name.clone()),
+            })
+            .collect()
+    }
+
+    /// The sum of all violations, or of those of known limits; see [`Limit::violation`].
+    pub fn violation(&self, known_only: bool, values: &impl Fn(&str) -> Option<f64>) -> f64 {
+        self.limits
+            .iter()
+            .filter(|l| l.known || !known_only)
+            .map(|l| l.violation(values(&l.name).unwrap_or(f64::NAN)))
+            .sum()
+    }
+}
+
+/// What can be said of a point without training it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct KnownPoint {
+    /// The canonical hash of its graph: equal hashes are never tried twice.
+    pub hash: String,
+    /// Exact values by name: every known objective and limit, and whatever else is cheap
+    /// (parameters, MACs): positive values become features of the model on a logarithmic scale.
+    pub values: BTreeMap<String, f64>,
+    /// More features for the model, as many for every point, on a scale where equal distances mean
+    /// about equal changes: log2 of widths by stage, depth, share of attention.
+    pub features: Vec<f64>,
+}
+
+/// Computes [`KnownPoint`]; an error says why the point is no network. Called about a thousand
+/// times a suggestion, so it should take well under a millisecond. Must be a pure function.
+pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> + Sync + 'a;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_are_relative_to_the_limit() {
+        let l = Limit {
+            name: "ram".into(),
+            quantity: Quantity::Bytes,
+            at_least: false,
+            limit: 100.0,
+            known: true,
+        };
+        assert_eq!(l.violation(100.0), 0.0);
+        assert_eq!(l.violation(150.0), 0.5);
+        assert_eq!(l.violation(f64::NAN), f64::INFINITY);
+        let l = Limit { at_least: true, ..l };
+        assert_eq!(l.violation(75.0), 0.25);
+        assert_eq!(l.violation(120.0), 0.0);
+    }
+}

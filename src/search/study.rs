@@ -1,0 +1,401 @@
+//! A study: trials are asked for and their results told.
+//!
+//! **Reproducible in parallel.** What a trial is depends on the study's seed, the trial's number and
+//! the results of the trials before its *horizon*, nothing else: not on time, threads, or the order
+//! in which results arrive. The model's horizon lies [`Settings::window`] trials back; a trial is
+//! given out only once all results before its horizon are told, and the trials between (pending or
+//! not) are taken into account by what the model expects of them. So a study with one worker and one
+//! with `window` workers are the same study.
+
+use super::explore::{Explorer, Shortage};
+use super::mobo::Mobo;
+use super::problem::{Known, KnownPoint, Problem};
+use super::{design, nsga2};
+use crate::check::spec::Algorithm;
+use crate::hash::fnv1a;
+use crate::space::{Point, SearchSpace};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How a study searches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// Trials in all; may grow when a study is continued.
+    pub trials: usize,
+    /// Trials chosen to fill the space before results are used; NSGA-II's population.
+    pub initial: usize,
+    /// Seed of everything.
+    pub seed: u64,
+    /// Trials that may run at the same time without changing what the study does.
+    pub window: usize,
+    /// Reference point of hypervolumes, in the objectives' own units; inferred where not given.
+    pub reference: Option<Vec<f64>>,
+    /// Points to try first.
+    pub seed_points: Vec<Point>,
+    /// New points computed at most for one suggestion.
+    pub effort: usize,
+}
+
+impl Settings {
+    /// Settings with defaults for what a spec does not say.
+    pub fn new(algorithm: Algorithm, trials: usize, initial: usize, seed: u64) -> Settings {
+        Settings {
+            algorithm,
+            trials,
+            initial: initial.max(1),
+            seed,
+            window: 4,
+            reference: None,
+            seed_points: Vec::new(),
+            effort: 800,
+        }
+    }
+
+    /// Those of a spec's `search` item.
+    pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
+        let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
+        Settings { window: s.window.max(search.workers), ..s }
+    }
+}
+
+/// A point to be tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Counts from 0, without gaps.
+    pub number: usize,
+    /// The point.
+    pub point: Point,
+    /// Seed for everything random in the trial; less than 2^53, so that JSON holds it anywhere.
+    pub seed: u64,
+    /// The canonical hash of the point's graph.
+    pub hash: String,
+}
+
+/// What came of a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It ran. All unknown objectives and limits must be among the metrics; more may be.
+    Done {
+        /// Values by name, in base units.
+        metrics: BTreeMap<String, f64>,
+    },
+    /// It has no result.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A trial with all that is known of it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The trial.
+    pub trial: Trial,
+    /// What was known before.
+    pub known: Arc<KnownPoint>,
+    /// Its outcome, once told.
+    pub outcome: Option<Outcome>,
+}
+
+impl Record {
+    /// A value of the trial: known exactly, or measured. A known value is never overruled.
+    pub fn value(&self, name: &str) -> Option<f64> {
+        self.known.values.get(name).copied().or_else(|| match &self.outcome {
+            Some(Outcome::Done { metrics }) => metrics.get(name).copied(),
+            _ => None,
+        })
+    }
+
+    /// Whether it ran.
+    pub fn is_done(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Done { .. }))
+    }
+}
+
+/// Why there are no more trials.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finish {
+    /// All trials have been asked for.
+    Budget,
+    /// No feasible point without a trial is left, or none was found.
+    Exhausted(Shortage),
+}
+
+/// What can go wrong.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum StudyError {
+    /// No point keeps the requirements.
+    #[error("{}", infeasible(.0))]
+    Infeasible(Shortage),
+    /// A result for a trial that was not asked for, or already has one.
+    #[error("trial {0} is not waiting for a result")]
+    NotPending(usize),
+    /// A journal says something else than this study would.
+    #[error("trial {number}: {reason}")]
+    Replay {
+        /// The trial.
+        number: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn infeasible(s: &Shortage) -> String {
+    let looked = if s.exhaustive {
+        format!("none of the {} points of the space keeps all requirements", s.looked_at)
+    } else {
+        format!("no point that keeps all requirements was found among {}", s.looked_at)
+    };
+    match (&s.nearest, &s.invalid) {
+        (Some(n), _) => {
+            let q = n.limit.quantity;
+            format!(
+                "{looked}; the nearest has {} {}, the limit is {} {} ({:.1} % off)",
+                n.limit.name,
+                super::report::show(q, n.value),
+                if n.limit.at_least { "at least" } else { "at most" },
+                super::report::show(q, n.limit.limit),
+                100.0 * n.limit.violation(n.value)
+            )
+        }
+        (None, Some(why)) => format!("{looked}: {why}"),
+        (None, None) => looked,
+    }
+}
+
+/// A search as a state machine; see the module's documentation.
+pub struct Study<'a> {
+    pub(super) problem: Problem,
+    pub(super) settings: Settings,
+    explorer: Explorer<'a>,
+    records: Vec<Record>,
+    /// Trials from an earlier process whose results were never told; asked again first.
+    again: BTreeSet<usize>,
+    design: Option<design::Design>,
+    mobo: Mobo,
+    finish: Option<Finish>,
+}
+
+impl<'a> Study<'a> {
+    /// A new study.
+    pub fn new(
+        space: &'a dyn SearchSpace,
+        known: &'a Known<'a>,
+        problem: Problem,
+        settings: Settings,
+    ) -> Self {
+        Study {
+            explorer: Explorer::new(space, known, problem.clone()),
+            problem,
+            settings,
+            records: Vec::new(),
+            again: BTreeSet::new(),
+            design: None,
+            mobo: Mobo::default(),
+            finish: None,
+        }
+    }
+
+    /// At most `n` trials to run now. Fewer, or none, when results must be told first, or when the
+    /// study is finished ([`Study::finish`]). Trials left over from an interrupted process come
+    /// first, with their numbers, points and seeds.
+    ///
+    /// # Errors
+    /// [`StudyError::Infeasible`] where not one feasible point was found.
+    pub fn ask(&mut self, n: usize) -> Result<Vec<Trial>, StudyError> {
+        let mut out = Vec::new();
+        while out.len() < n {
+            if let Some(number) = self.again.pop_first() {
+                out.extend(self.records.get(number).map(|r| r.trial.clone()));
+                continue;
+            }
+            let number = self.records.len();
+            if number >= self.settings.trials {
+                self.finish = Some(Finish::Budget);
+                break;
+            }
+            if self.records.iter().take(self.horizon(number)).any(|r| r.outcome.is_none()) {
+                break;
+            }
+            match self.next(number) {
+                Ok(record) => {
+                    out.push(record.trial.clone());
+                    self.explorer.taken.insert(record.trial.hash.clone());
+                    self.records.push(record);
+                }
+                Err(shortage) if self.records.is_empty() => return Err(StudyError::Infeasible(shortage)),
+                Err(shortage) => {
+                    self.finish = Some(Finish::Exhausted(shortage));
+                    break;
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// The result of a trial.
+    ///
+    /// A `Done` without a number for every unknown objective and limit becomes a failure that says
+    /// so. Returns the outcome as it was taken.
+    ///
+    /// # Errors
+    /// [`StudyError::NotPending`].
+    pub fn tell(&mut self, number: usize, outcome: Outcome) -> Result<Outcome, StudyError> {
+        let outcome = self.judge(number, outcome)?;
+        if let Some(record) = self.records.get_mut(number) {
+            record.outcome = Some(outcome.clone());
+        }
+        self.again.remove(&number);
+        Ok(outcome)
+    }
+
+    /// What [`Study::tell`] would take the outcome for.
+    ///
+    /// # Errors
+    /// As [`Study::tell`].
+    pub fn judge(&self, number: usize, outcome: Outcome) -> Result<Outcome, StudyError> {
+        let record =
+            self.records.get(number).filter(|r| r.outcome.is_none()).ok_or(StudyError::NotPending(number))?;
+        let Outcome::Done { mut metrics } = outcome else { return Ok(outcome) };
+        let needed = (self.problem.objectives.iter().filter(|o| !o.known).map(|o| &o.name))
+            .chain(self.problem.limits.iter().filter(|l| !l.known).map(|l| &l.name));
+        for name in needed {
+            match metrics.get(name) {
+                Some(v) if v.is_finite() => {}
+                Some(v) => {
+                    return Ok(Outcome::Failed { reason: format!("{name} is {v}, not a finite number") })
+                }
+                None => return Ok(Outcome::Failed { reason: format!("the result has no {name}") }),
+            }
+        }
+        let known = |name: &String| record.known.values.contains_key(name);
+        metrics.retain(|name, v| v.is_finite() && !known(name));
+        Ok(Outcome::Done { metrics })
+    }
+
+    /// Takes up a trial from a journal, as if [`Study::ask`] had given it out.
+    ///
+    /// # Errors
+    /// [`StudyError::Replay`] where the point has another graph now, or the number is out of order.
+    pub fn replay_asked(&mut self, trial: Trial) -> Result<(), StudyError> {
+        let number = trial.number;
+        let error = |reason: String| StudyError::Replay { number, reason };
+        if number != self.records.len() {
+            return Err(error(format!("expected trial {}", self.records.len())));
+        }
+        if trial.point.0.len() != self.explorer.space.decisions().len() {
+            return Err(error("its point has another number of decisions than the space".into()));
+        }
+        let c = self.explorer.look(&trial.point).map_err(error)?;
+        if c.known.hash != trial.hash {
+            return Err(error("its point is another network than when the journal was written".into()));
+        }
+        self.explorer.taken.insert(trial.hash.clone());
+        self.again.insert(number);
+        self.records.push(Record { trial, known: Arc::new(c.known.clone()), outcome: None });
+        Ok(())
+    }
+
+    /// Whether and why the study gives out no more trials. Results may still be outstanding.
+    pub fn finish(&self) -> Option<&Finish> {
+        match &self.finish {
+            Some(Finish::Budget) if self.records.len() < self.settings.trials => None,
+            f => f.as_ref(),
+        }
+    }
+
+    /// No trial is left to ask for or to wait for.
+    pub fn is_over(&self) -> bool {
+        (self.finish.is_some() || self.records.len() >= self.settings.trials)
+            && self.records.iter().all(|r| r.outcome.is_some())
+    }
+
+    /// All trials, by number.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// What is optimised.
+    pub fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
+    /// How.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How many times the known values of a point have been computed.
+    pub fn known_calls(&self) -> usize {
+        self.explorer.calls
+    }
+
+    /// Results of trials below this number may be used to choose trial `number`.
+    fn horizon(&self, number: usize) -> usize {
+        let s = &self.settings;
+        match s.algorithm {
+            Algorithm::Random => 0,
+            _ if number < s.initial => 0,
+            Algorithm::Nsga2 => number - number % s.initial,
+            Algorithm::Mobo => (number + 1).saturating_sub(s.window.max(1)),
+        }
+    }
+
+    fn next(&mut self, number: usize) -> Result<Record, Shortage> {
+        let mut rng = stream(self.settings.seed, number, "point");
+        let (visible, hidden) = self.records.split_at(self.horizon(number).min(self.records.len()));
+        let mut chosen = None;
+        if self.settings.algorithm != Algorithm::Random {
+            let design = match self.design.take() {
+                Some(d) => d,
+                None => design::Design::new(&mut self.explorer, &self.problem, &self.settings)?,
+            };
+            chosen = if number < self.settings.initial {
+                design.points.get(number).and_then(|p| self.explorer.usable(p))
+            } else if self.settings.algorithm == Algorithm::Nsga2 {
+                nsga2::suggest(&mut self.explorer, &self.problem, visible, self.settings.initial, &mut rng)
+            } else {
+                self.mobo.suggest(
+                    &mut self.explorer,
+                    &self.problem,
+                    &self.settings,
+                    &design,
+                    visible,
+                    hidden,
+                    &mut rng,
+                )
+            };
+            self.design = Some(design);
+        } else if let Some(p) = self.settings.seed_points.get(number) {
+            chosen = self.explorer.usable(p);
+        }
+        let candidate = match chosen {
+            Some(c) => c,
+            None => self.explorer.find(&mut rng)?,
+        };
+        let seed = fnv1a(format!("{} trial {number}", self.settings.seed).as_bytes());
+        Ok(Record {
+            trial: Trial {
+                number,
+                point: candidate.point.clone(),
+                seed: (seed ^ (seed >> 32)) & ((1 << 53) - 1),
+                hash: candidate.known.hash.clone(),
+            },
+            known: Arc::new(candidate.known.clone()),
+            outcome: None,
+        })
+    }
+}
+
+/// The random stream of a study, a trial and a purpose.
+pub(super) fn stream(seed: u64, number: usize, purpose: &str) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(fnv1a(format!("{purpose} {number}").as_bytes()));
+    rng
+}

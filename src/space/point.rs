@@ -1,0 +1,40 @@
+//! Points of a space: one value, by index, for every decision that exists.
+
+use serde::{Deserialize, Serialize};
+
+/// How the values of a decision relate to each other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DecisionKind {
+    /// Numbers in order; the search may use their distance.
+    Ordinal(Vec<f64>),
+    /// Names without order.
+    Categorical,
+}
+
+/// One decision of a space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecisionInfo {
+    /// Its path, `space.local[1].expand`.
+    pub path: String,
+    /// The values as the language writes them.
+    pub values: Vec<String>,
+    /// Whether they are ordered.
+    pub kind: DecisionKind,
+}
+
+/// A point: for every decision of the space, in the space's order, the index of its value, or
+/// `None` where the decision does not exist because the branch it stands on is not taken. Equal
+/// points are equal choices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Point(pub Vec<Option<u32>>);
+
+/// What a search needs of a space. [`crate::space::Space`] is one; benchmark problems are others.
+pub trait SearchSpace: Sync {
+    /// All decisions that any point can have.
+    fn decisions(&self) -> &[DecisionInfo];
+    /// A random point that satisfies the space's constraints.
+    fn sample(&self, rng: &mut dyn rand::Rng) -> Point;
+    /// Makes a wish into a point: values that do not exist are dropped, decisions that exist and
+    /// have no value get a random one. `None` if the constraints cannot be met this way.
+    fn repair(&self, wish: &[Option<u32>], rng: &mut dyn rand::Rng) -> Option<Point>;
+}

@@ -1,0 +1,588 @@
+//! Runs a space: a value for every decision that is met, one network out.
+
+use super::operator::Operator;
+use super::program::{
+    Body, Call, Callee, Count, Element, ElementKind, Expr, ExprKind, Field, Join, Program, Statement,
+};
+use super::scope::{DecisionId, ScopeId, Scopes};
+use super::value::{BlockValue, Target, Value};
+use crate::codes;
+use crate::diag::Diagnostic;
+use crate::graph::{Fact, NodeId, Op};
+use crate::source::Span;
+use crate::syntax::ast::{Binary, Unary};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Why a run stopped.
+#[derive(Debug, Clone)]
+pub(crate) enum Stop {
+    /// This point breaks a `where`.
+    Constraint,
+    /// This point is not a network.
+    Error(Box<Diagnostic>),
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(d: Diagnostic) -> Self {
+        Stop::Error(Box::new(d))
+    }
+}
+
+/// Where the operators go.
+pub(crate) trait Sink {
+    /// Takes an operator; gives its node and what it computes.
+    fn op(&mut self, op: Op, scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Diagnostic>;
+}
+
+/// A value on its way: where it comes from, and its shape.
+pub(crate) type Flow = (NodeId, Fact);
+
+/// A sink that only checks shapes.
+pub(crate) struct Shapes;
+
+impl Sink for Shapes {
+    fn op(&mut self, op: Op, _scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Diagnostic> {
+        let mut facts = [Fact::Vector { n: 0 }; 8];
+        let fact = if inputs.len() <= facts.len() {
+            for (f, i) in facts.iter_mut().zip(inputs) {
+                *f = i.1;
+            }
+            op.infer(facts.get(..inputs.len()).unwrap_or(&[]))
+        } else {
+            op.infer(&inputs.iter().map(|i| i.1).collect::<Vec<_>>())
+        };
+        let fact = fact.map_err(|e| Diagnostic::error(codes::SHAPE, span, e.message).help(e.help))?;
+        Ok((NodeId::new(0), fact))
+    }
+}
+
+/// What a run met.
+#[derive(Debug, Clone)]
+pub(crate) struct Trace {
+    /// The values of the decisions that exist.
+    pub(crate) chosen: Vec<Option<u32>>,
+    /// Outcomes of the guards: which branch of a `when`, how often a given `repeat`.
+    pub(crate) guards: HashMap<(ScopeId, Span), usize>,
+}
+
+/// One run.
+pub(crate) struct Run<'a, S> {
+    program: &'a Program,
+    scopes: &'a Scopes,
+    choose: &'a mut dyn FnMut(DecisionId) -> u32,
+    pub(crate) sink: S,
+    /// Go on after an operator that does not fit, as if it were not there: what constraints say of
+    /// the point is wanted all the same. The errors are kept here.
+    pub(crate) lenient: Option<Vec<Diagnostic>>,
+    chosen: Vec<Option<u32>>,
+    values: Vec<Option<Value>>,
+    guards: HashMap<(ScopeId, Span), usize>,
+    /// The uses of blocks that led here.
+    calls: Vec<(Span, Arc<str>)>,
+}
+
+/// The dynamic context of an expression or element.
+#[derive(Clone, Copy)]
+struct Context {
+    scope: ScopeId,
+    /// The same place with the numbers of iterations left out.
+    shared: ScopeId,
+    /// What flows here.
+    input: Flow,
+    /// What flowed into the block: the `in` of the language.
+    entry: Fact,
+}
+
+type Frame = Vec<Option<Value>>;
+
+impl<'a, S: Sink> Run<'a, S> {
+    pub(crate) fn new(
+        program: &'a Program,
+        scopes: &'a Scopes,
+        choose: &'a mut dyn FnMut(DecisionId) -> u32,
+        sink: S,
+    ) -> Self {
+        let n = scopes.infos.len();
+        Run {
+            program,
+            scopes,
+            choose,
+            sink,
+            lenient: None,
+            chosen: vec![None; n],
+            values: vec![None; n],
+            guards: HashMap::new(),
+            calls: Vec::new(),
+        }
+    }
+
+    /// Runs the space from the input to the class scores.
+    pub(crate) fn run(&mut self, input: NodeId) -> Result<Flow, Stop> {
+        let program = self.program;
+        let mut frame: Frame = vec![None; program.slots];
+        let context = Context { scope: 0, shared: 0, input: (input, program.input), entry: program.input };
+        let out = match self.body(&program.body, &mut frame, context) {
+            Err(Stop::Error(d)) if d.labels.is_empty() => {
+                return Err(Stop::Error(Box::new(self.located(*d))))
+            }
+            other => other?,
+        };
+        if out.1 != (Fact::Vector { n: program.classes }) {
+            let m = format!(
+                "the network ends in a {} of {}, not in {} class scores",
+                out.1.kind(),
+                out.1,
+                program.classes
+            );
+            let d = Diagnostic::error(codes::SHAPE, last(&program.body).unwrap_or(program.span), m)
+                .help("end the space with `global_avg_pool > linear(classes)`");
+            return self.forgive(d, context);
+        }
+        Ok(out)
+    }
+
+    /// What was met, whether the run ended well or not.
+    pub(crate) fn trace(self) -> (Trace, S) {
+        (Trace { chosen: self.chosen, guards: self.guards }, self.sink)
+    }
+
+    fn body(&mut self, body: &Body, frame: &mut Frame, context: Context) -> Result<Flow, Stop> {
+        let mut at = context;
+        for s in &body.statements {
+            match s {
+                Statement::Let { slot, value } => {
+                    let v = self.expr(value, frame, at)?;
+                    set(frame, *slot, v);
+                }
+                Statement::Chain(c) => at.input = self.chain(c, frame, at)?,
+            }
+        }
+        for c in &body.constraints {
+            // A constraint on decisions that do not exist holds.
+            let mut absent = false;
+            self.absent(c, at.scope, &mut absent);
+            if !absent && self.expr(c, frame, at)? == Value::Bool(false) {
+                return Err(Stop::Constraint);
+            }
+        }
+        Ok(at.input)
+    }
+
+    fn chain(&mut self, chain: &[Element], frame: &mut Frame, context: Context) -> Result<Flow, Stop> {
+        let mut at = context;
+        for e in chain {
+            at.input = self.element(e, frame, at)?;
+        }
+        Ok(at.input)
+    }
+
+    fn enter(&self, at: Context, name: &str) -> Context {
+        Context { scope: self.scopes.child(at.scope, name), shared: self.scopes.child(at.shared, name), ..at }
+    }
+
+    fn element(&mut self, e: &Element, frame: &mut Frame, outer: Context) -> Result<Flow, Stop> {
+        let at = match &e.label {
+            Some(l) => self.enter(outer, l),
+            None => outer,
+        };
+        match &e.kind {
+            ElementKind::Stage(call) => {
+                let value = self.call_value(call, frame, at)?;
+                self.apply(&value, at, e.label.is_some(), e.span)
+            }
+            ElementKind::Group(body) => self.body(body, frame, at),
+            ElementKind::Residual { condition, body } => {
+                let joined = match condition {
+                    Some(c) => self.expr(c, frame, at)? == Value::Bool(true),
+                    None => true,
+                };
+                let out = self.body(body, frame, at)?;
+                if joined {
+                    if Op::Add.infer(&[out.1, at.input.1]).is_err() {
+                        let m = format!(
+                            "`residual` adds {} to {}: its body changes the shape",
+                            at.input.1, out.1
+                        );
+                        let d = Diagnostic::error(codes::SHAPE, e.span, m).help(
+                            "keep width and size in the body, or add only where they are kept: \
+                             `residual when stride == 1 and width == in.channels { .. }`",
+                        );
+                        return self.forgive(d, at);
+                    }
+                    self.emit(Op::Add, at, e.span, &[out, at.input])
+                } else {
+                    Ok(out)
+                }
+            }
+            ElementKind::Parallel { join, branches } => {
+                let mut outs = Vec::with_capacity(branches.len());
+                for (label, chain) in branches {
+                    let inner = label.as_ref().map_or(at, |l| self.enter(at, l));
+                    outs.push(self.chain(chain, frame, inner)?);
+                }
+                // The operators take a broadcast vector second.
+                if let ([(_, Fact::Vector { .. }), (_, Fact::Map { .. })], Join::Add | Join::Mul) =
+                    (outs.as_slice(), join)
+                {
+                    outs.reverse();
+                }
+                let op = match join {
+                    Join::Add => Op::Add,
+                    Join::Mul => Op::Mul,
+                    Join::Concat => Op::Concat,
+                    Join::MatMul => Op::MatMul,
+                };
+                self.emit(op, at, e.span, &outs)
+            }
+            ElementKind::Repeat { name, count, index, body } => {
+                let n = match count {
+                    Count::Searched(counts) => {
+                        let picked = match name.as_ref().and_then(|n| self.scopes.decision(at.scope, n)) {
+                            Some(id) => self.decide(id, counts.len())?,
+                            None => 0,
+                        };
+                        let n = counts.get(picked).copied().unwrap_or(0);
+                        if let Some(id) = name.as_ref().and_then(|n| self.scopes.decision(at.scope, n)) {
+                            set(&mut self.values, id, Value::Number(n as f64));
+                        }
+                        n
+                    }
+                    Count::Given(expr) => {
+                        let n = match self.expr(expr, frame, at)? {
+                            Value::Number(x) if x >= 0.0 && x.fract() == 0.0 && x <= 256.0 => x as usize,
+                            v => {
+                                let d = Diagnostic::error(
+                                    codes::VALUE,
+                                    expr.span,
+                                    format!("the count of `repeat` is {v}"),
+                                );
+                                return Err(d
+                                    .help("it must be a whole number from 0 to 256; use `floor` or `round`")
+                                    .into());
+                            }
+                        };
+                        self.guards.insert((at.scope, e.span), n);
+                        n
+                    }
+                };
+                let label = name.as_deref().unwrap_or("repeat");
+                let mut flow = at.input;
+                for i in 0..n {
+                    let inner = Context {
+                        scope: self.scopes.iteration(at.scope, label, i),
+                        shared: self.scopes.child(at.shared, label),
+                        input: flow,
+                        ..at
+                    };
+                    if let Some(slot) = index {
+                        set(frame, *slot, Value::Number((i + 1) as f64));
+                    }
+                    flow = self.body(body, frame, inner)?;
+                }
+                Ok(flow)
+            }
+            ElementKind::OneOf { name, branches } => {
+                let picked = match self.scopes.decision(at.scope, name) {
+                    Some(id) => {
+                        let i = self.decide(id, branches.len())?;
+                        if let Some((label, _)) = branches.get(i) {
+                            set(&mut self.values, id, Value::Text(label.clone()));
+                        }
+                        i
+                    }
+                    None => 0,
+                };
+                match branches.get(picked) {
+                    Some((label, chain)) => {
+                        let inner = self.enter(self.enter(at, name), label);
+                        self.chain(chain, frame, inner)
+                    }
+                    None => Ok(at.input),
+                }
+            }
+            ElementKind::Optional { name, body } => {
+                let on = match self.scopes.decision(at.scope, name) {
+                    Some(id) => {
+                        let on = self.decide(id, 2)? == 1;
+                        set(&mut self.values, id, Value::Bool(on));
+                        on
+                    }
+                    None => false,
+                };
+                if on {
+                    self.body(body, frame, self.enter(at, name))
+                } else {
+                    Ok(at.input)
+                }
+            }
+            ElementKind::When { condition, then, otherwise } => {
+                let holds = self.expr(condition, frame, at)? == Value::Bool(true);
+                self.guards.insert((at.scope, e.span), usize::from(holds));
+                self.body(if holds { then } else { otherwise }, frame, at)
+            }
+        }
+    }
+
+    fn emit(&mut self, op: Op, at: Context, span: Span, inputs: &[Flow]) -> Result<Flow, Stop> {
+        let made = self.sink.op(op, self.scopes.path(at.scope), span, inputs);
+        made.or_else(|d| self.forgive(d, at))
+    }
+
+    /// Points at the line of the spec's own files that led to a mistake inside a block.
+    fn located(&self, mut d: Diagnostic) -> Diagnostic {
+        let own = |s: Span| s.file != crate::check::PRELUDE_FILE;
+        let Some((call, name)) = self.calls.iter().rev().find(|(s, _)| own(*s)) else { return d };
+        if own(d.span) {
+            return d.also(*call, format!("in this use of `{name}`"));
+        }
+        let inner = std::mem::replace(&mut d.span, *call);
+        d.also(inner, "there, in the prelude")
+    }
+
+    fn forgive(&mut self, d: Diagnostic, at: Context) -> Result<Flow, Stop> {
+        let d = self.located(d);
+        match &mut self.lenient {
+            Some(errors) => {
+                errors.push(d);
+                Ok(at.input)
+            }
+            None => Err(d.into()),
+        }
+    }
+
+    /// The value of a call: its target with evaluated arguments.
+    fn call_value(&mut self, call: &Call, frame: &mut Frame, at: Context) -> Result<BlockValue, Stop> {
+        let target = match call.callee {
+            Callee::Operator(o) => Target::Operator(o),
+            Callee::Block(i) => Target::Block(i),
+            Callee::Slot(slot) => match frame.get(slot) {
+                Some(Some(Value::Block(b))) => return Ok(BlockValue::clone(b)),
+                _ => Target::Operator(Operator::Identity),
+            },
+        };
+        let mut args = Vec::with_capacity(call.args.len());
+        for (i, e) in &call.args {
+            args.push((*i, self.expr(e, frame, at)?));
+        }
+        Ok(BlockValue { target, args })
+    }
+
+    /// Applies an operator or block to the value that flows in.
+    fn apply(&mut self, value: &BlockValue, at: Context, labelled: bool, span: Span) -> Result<Flow, Stop> {
+        match value.target {
+            Target::Operator(op) => {
+                let mut args: [Option<Value>; 8] = Default::default();
+                for (i, v) in &value.args {
+                    if let Some(a) = args.get_mut(*i) {
+                        *a = Some(v.clone());
+                    }
+                }
+                match op.make(&args, at.input.1) {
+                    Ok(Some(made)) => self.emit(made, at, span, &[at.input]),
+                    Ok(None) => Ok(at.input),
+                    Err((_, message, help)) => {
+                        self.forgive(Diagnostic::error(codes::VALUE, span, message).help(help), at)
+                    }
+                }
+            }
+            Target::Block(i) => {
+                let Some(block) = self.program.blocks.get(i) else { return Ok(at.input) };
+                let at = if labelled { at } else { self.enter(at, &block.name) };
+                let at = Context { entry: at.input.1, ..at };
+                self.calls.push((span, block.name.clone()));
+                let mut frame: Frame = vec![None; block.slots];
+                for (i, v) in &value.args {
+                    set(&mut frame, *i, v.clone());
+                }
+                for (slot, p) in block.params.iter().enumerate() {
+                    if let (Some(None), Some(d)) = (frame.get(slot), &p.default) {
+                        let v = self.expr(d, &mut frame, at)?;
+                        set(&mut frame, slot, v);
+                    }
+                }
+                let out = self.body(&block.body, &mut frame, at)?;
+                self.calls.pop();
+                Ok(out)
+            }
+        }
+    }
+
+    /// The index chosen for a decision; asked for once.
+    fn decide(&mut self, id: DecisionId, alternatives: usize) -> Result<usize, Stop> {
+        if let Some(Some(i)) = self.chosen.get(id) {
+            return Ok(*i as usize);
+        }
+        let i = (self.choose)(id);
+        if (i as usize) >= alternatives {
+            let path = self.scopes.infos.get(id).map_or("", |d| d.path.as_str());
+            let m = format!("`{path}` has {alternatives} alternatives, number {i} is not one");
+            return Err(Diagnostic::error(codes::POINT, self.program.span, m)
+                .help("give a valid point")
+                .into());
+        }
+        set(&mut self.chosen, id, i);
+        Ok(i as usize)
+    }
+
+    fn expr(&mut self, e: &Expr, frame: &mut Frame, at: Context) -> Result<Value, Stop> {
+        Ok(match &e.kind {
+            ExprKind::Number(x) => Value::Number(*x),
+            ExprKind::Bool(b) => Value::Bool(*b),
+            ExprKind::Text(t) => Value::Text(t.clone()),
+            ExprKind::Slot(i) => frame.get(*i).cloned().flatten().unwrap_or(Value::Number(0.0)),
+            ExprKind::Input(f) => Value::Number(field(*f, at.entry, e.span)? as f64),
+            ExprKind::Unary(Unary::Not, x) => Value::Bool(self.expr(x, frame, at)? != Value::Bool(true)),
+            ExprKind::Unary(Unary::Minus, x) => Value::Number(-self.number(x, frame, at)?),
+            ExprKind::Binary(op, l, r) => self.binary(*op, l, r, frame, at, e.span)?,
+            ExprKind::If(c, a, b) => {
+                let holds = self.expr(c, frame, at)? == Value::Bool(true);
+                self.expr(if holds { a } else { b }, frame, at)?
+            }
+            ExprKind::Function(f, args) => {
+                let mut x = Vec::with_capacity(args.len());
+                for a in args {
+                    x.push(self.number(a, frame, at)?);
+                }
+                match f.apply(&x) {
+                    Some(v) => Value::Number(v),
+                    None => {
+                        let x: Vec<String> = x.iter().map(f64::to_string).collect();
+                        let m = format!("`{}` is not defined for {}", f.name(), x.join(", "));
+                        let d = Diagnostic::error(codes::VALUE, e.span, m);
+                        return Err(d
+                            .help("keep the argument in the function's range, with `max` or `where`")
+                            .into());
+                    }
+                }
+            }
+            ExprKind::Choice { name, shared, options } => {
+                let scope = if *shared { at.shared } else { at.scope };
+                let Some(id) = self.scopes.decision(scope, name) else { return Ok(Value::Number(0.0)) };
+                let picked = self.decide(id, options.len())?;
+                let Some((_, option)) = options.get(picked) else { return Ok(Value::Number(0.0)) };
+                let inner = match option_scope(option, self.program) {
+                    Some(target) => self.enter(self.enter(at, name), &target),
+                    None => at,
+                };
+                let value = self.expr(option, frame, inner)?;
+                set(&mut self.values, id, value.clone());
+                value
+            }
+            ExprKind::Block(call) => Value::Block(Arc::new(self.call_value(call, frame, at)?)),
+            ExprKind::Decision(_) => {
+                let id = self.scopes.queries.get(&(at.scope, e.span)).copied();
+                id.and_then(|i| self.values.get(i).cloned().flatten()).unwrap_or(Value::Number(0.0))
+            }
+        })
+    }
+
+    fn number(&mut self, e: &Expr, frame: &mut Frame, at: Context) -> Result<f64, Stop> {
+        match self.expr(e, frame, at)? {
+            Value::Number(x) => Ok(x),
+            v => {
+                let d = Diagnostic::error(codes::TYPE, e.span, format!("`{v}` is not a number"));
+                Err(d.help("compare texts with `==` only").into())
+            }
+        }
+    }
+
+    fn binary(
+        &mut self,
+        op: Binary,
+        l: &Expr,
+        r: &Expr,
+        frame: &mut Frame,
+        at: Context,
+        span: Span,
+    ) -> Result<Value, Stop> {
+        match op {
+            Binary::And | Binary::Or => {
+                let left = self.expr(l, frame, at)? == Value::Bool(true);
+                if left == (op == Binary::Or) {
+                    return Ok(Value::Bool(left));
+                }
+                return Ok(Value::Bool(self.expr(r, frame, at)? == Value::Bool(true)));
+            }
+            Binary::Eq | Binary::Ne => {
+                let same = self.expr(l, frame, at)? == self.expr(r, frame, at)?;
+                return Ok(Value::Bool(same == (op == Binary::Eq)));
+            }
+            _ => {}
+        }
+        let (a, b) = (self.number(l, frame, at)?, self.number(r, frame, at)?);
+        if b == 0.0 && matches!(op, Binary::Div | Binary::Mod) {
+            return Err(Diagnostic::error(codes::VALUE, span, "division by zero")
+                .help("constrain the divisor")
+                .into());
+        }
+        Ok(match op {
+            Binary::Add => Value::Number(a + b),
+            Binary::Sub => Value::Number(a - b),
+            Binary::Mul => Value::Number(a * b),
+            Binary::Div => Value::Number(a / b),
+            Binary::Mod => Value::Number(a.rem_euclid(b)),
+            Binary::Le => Value::Bool(a <= b),
+            Binary::Ge => Value::Bool(a >= b),
+            Binary::Lt => Value::Bool(a < b),
+            Binary::Gt => Value::Bool(a > b),
+            Binary::Divides => Value::Bool(a != 0.0 && b.rem_euclid(a) == 0.0),
+            Binary::And | Binary::Or | Binary::Eq | Binary::Ne => Value::Bool(false),
+        })
+    }
+
+    /// Whether an expression names a decision that does not exist at this point.
+    fn absent(&self, e: &Expr, scope: ScopeId, found: &mut bool) {
+        match &e.kind {
+            ExprKind::Decision(_) => {
+                let id = self.scopes.queries.get(&(scope, e.span)).copied();
+                *found |= id.is_none_or(|i| self.values.get(i).cloned().flatten().is_none());
+            }
+            ExprKind::Unary(_, x) => self.absent(x, scope, found),
+            ExprKind::Binary(_, a, b) => [a, b].into_iter().for_each(|x| self.absent(x, scope, found)),
+            ExprKind::If(a, b, c) => [a, b, c].into_iter().for_each(|x| self.absent(x, scope, found)),
+            ExprKind::Function(_, args) => args.iter().for_each(|x| self.absent(x, scope, found)),
+            _ => {}
+        }
+    }
+}
+
+/// The last element of a body, where its result comes from.
+fn last(body: &Body) -> Option<Span> {
+    body.statements.iter().rev().find_map(|s| match s {
+        Statement::Chain(c) => c.last().map(|e| e.span),
+        Statement::Let { .. } => None,
+    })
+}
+
+fn set<T>(all: &mut [Option<T>], at: usize, value: T) {
+    if let Some(place) = all.get_mut(at) {
+        *place = Some(value);
+    }
+}
+
+/// The name under which the decisions inside an alternative stand: the block's or operator's.
+pub(crate) fn option_scope(option: &Expr, program: &Program) -> Option<Arc<str>> {
+    let ExprKind::Block(call) = &option.kind else { return None };
+    match call.callee {
+        Callee::Operator(o) => Some(o.name().into()),
+        Callee::Block(i) => program.blocks.get(i).map(|b| b.name.clone()),
+        Callee::Slot(_) => None,
+    }
+}
+
+fn field(f: Field, fact: Fact, span: Span) -> Result<usize, Diagnostic> {
+    let (name, value) = match (f, fact) {
+        (Field::Channels, x) => return Ok(x.channels()),
+        (Field::Height, Fact::Map { h, .. }) => return Ok(h),
+        (Field::Width, Fact::Map { w, .. }) => return Ok(w),
+        (Field::Tokens, Fact::Tokens { tokens, .. }) => return Ok(tokens),
+        (Field::Groups, Fact::Tokens { groups, .. }) => return Ok(groups),
+        (Field::Height, _) => ("height", "a feature map"),
+        (Field::Width, _) => ("width", "a feature map"),
+        (Field::Tokens, _) => ("tokens", "tokens"),
+        (Field::Groups, _) => ("groups", "tokens"),
+    };
+    let m = format!("`in.{name}` needs {value}, here flows a {} of {fact}", fact.kind());
+    Err(Diagnostic::error(codes::SHAPE, span, m).help("`in.channels` is there for every kind of value"))
+}

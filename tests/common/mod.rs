@@ -1,0 +1,8 @@
+//! What several integration tests share.
+#![allow(dead_code, clippy::unwrap_used)]
+
+pub mod compile;
+pub mod net;
+pub mod python;
+pub mod random_net;
+pub mod specs;
