@@ -1,20 +1,14 @@
 //! Bodies: statements, chains, and what they are made of.
 
-use super::super::names::did_you_mean;
 use super::value::constant;
 use super::Resolver;
+use crate::check::names::did_you_mean;
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::space::operator::Type;
-use crate::space::program::Body;
-use crate::space::program::Count;
-use crate::space::program::Element;
-use crate::space::program::ElementKind;
-use crate::space::program::Join;
-use crate::space::program::Statement;
-use crate::syntax::ast;
-use crate::syntax::ast::Ident;
+use crate::space::program::{Body, Count, Element, ElementKind, Join, Statement};
+use crate::syntax::ast::{self, Ident};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,17 +1,12 @@
 //! Calls of operators and blocks: names, arguments, and the parameters they go to.
 
-use super::super::names::did_you_mean;
-use super::ParamType;
-use super::Resolver;
+use super::{ParamType, Resolver};
+use crate::check::names::did_you_mean;
 use crate::codes;
 use crate::diag::Diagnostic;
-use crate::space::operator::Operator;
-use crate::space::operator::Type;
-use crate::space::program::Call;
-use crate::space::program::Callee;
-use crate::space::program::Expr;
-use crate::syntax::ast;
-use crate::syntax::ast::Ident;
+use crate::space::operator::{Operator, Type};
+use crate::space::program::{Call, Callee, Expr};
+use crate::syntax::ast::{self, Ident};
 
 impl Resolver<'_> {
     pub(super) fn call(&mut self, name: &Ident, args: &[ast::Arg]) -> Call {

@@ -7,22 +7,14 @@ mod body;
 mod call;
 mod value;
 
-use super::names::did_you_mean;
-use super::names::type_of_default;
-use super::names::CONSTANTS;
+use super::names::{did_you_mean, type_of_default, CONSTANTS};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
-use crate::space::operator::Operator;
-use crate::space::operator::Type;
-use crate::space::program::Block;
-use crate::space::program::Body;
-use crate::space::program::Function;
-use crate::space::program::Param;
-use crate::syntax::ast;
-use crate::syntax::ast::Ident;
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use crate::space::operator::{Operator, Type};
+use crate::space::program::{Block, Body, Function, Param};
+use crate::syntax::ast::{self, Ident};
+use std::collections::{BTreeMap, HashMap};
 
 /// A decision with more values is a mistake.
 const MOST_VALUES: usize = 4096;

@@ -1,23 +1,13 @@
 //! Expressions: choices, operators, and paths such as `in.channels`.
 
-use super::super::names::binary_type;
-use super::super::names::did_you_mean;
-use super::super::names::CONSTANTS;
-use super::Resolver;
-use super::MOST_VALUES;
+use super::{Resolver, MOST_VALUES};
+use crate::check::names::{binary_type, did_you_mean, CONSTANTS};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
-use crate::space::operator::Operator;
-use crate::space::operator::Type;
-use crate::space::program::Expr;
-use crate::space::program::ExprKind;
-use crate::space::program::Field;
-use crate::space::program::Function;
-use crate::syntax::ast;
-use crate::syntax::ast::Ident;
-use crate::syntax::ast::Segment;
-use crate::syntax::ast::Unary;
+use crate::space::operator::{Operator, Type};
+use crate::space::program::{Expr, ExprKind, Field, Function};
+use crate::syntax::ast::{self, Ident, Segment, Unary};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

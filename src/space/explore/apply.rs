@@ -1,26 +1,13 @@
 //! Operators and blocks applied to what flows.
 
-use super::super::operator::Operator;
-use super::super::program::Call;
-use super::super::program::Callee;
-use super::super::value::Target;
-use super::sets::merge;
-use super::sets::set;
-use super::sets::Abstract;
-use super::sets::AbstractBlock;
-use super::sets::Flow;
-use super::sets::Kind;
-use super::sets::Part;
-use super::sets::Shape;
-use super::Context;
-use super::Deps;
-use super::Explorer;
-use super::Frame;
-use super::Tree;
-use super::LARGE_VALUE;
+use super::sets::{merge, set, Abstract, AbstractBlock, Flow, Kind, Part, Shape};
+use super::{Context, Deps, Explorer, Frame, Tree, LARGE_VALUE};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
+use crate::space::operator::Operator;
+use crate::space::program::{Call, Callee};
+use crate::space::value::Target;
 use std::sync::Arc;
 
 impl Explorer<'_> {

@@ -1,25 +1,13 @@
 //! Expressions as sets of what they can be.
 
-use super::super::point::DecisionKind;
-use super::super::program::Expr;
-use super::super::program::ExprKind;
-use super::super::program::Field;
-use super::super::run::option_scope;
-use super::super::scope::ScopeId;
-use super::sets::cross;
-use super::sets::decided;
-use super::sets::literal;
-use super::sets::pair;
-use super::sets::union;
-use super::sets::Abstract;
-use super::sets::Kind;
-use super::Context;
-use super::Deps;
-use super::Explorer;
-use super::Frame;
-use super::Tree;
+use super::sets::{cross, decided, literal, pair, union, Abstract, Kind};
+use super::{Context, Deps, Explorer, Frame, Tree};
 use crate::codes;
 use crate::diag::Diagnostic;
+use crate::space::point::DecisionKind;
+use crate::space::program::{Expr, ExprKind, Field};
+use crate::space::run::option_scope;
+use crate::space::scope::ScopeId;
 
 impl Explorer<'_> {
     pub(super) fn expr(&mut self, e: &Expr, frame: &mut Frame, at: &Context, tree: &mut Tree) -> Abstract {

@@ -12,17 +12,11 @@ mod walk;
 
 use super::point::DecisionKind;
 use super::program::Program;
-use super::scope::Decision;
-use super::scope::DecisionId;
-use super::scope::ScopeId;
-use super::scope::Scopes;
+use super::scope::{Decision, DecisionId, ScopeId, Scopes};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
-use sets::Abstract;
-use sets::Flow;
-use sets::Part;
-use sets::Shape;
+use sets::{Abstract, Flow, Part, Shape};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

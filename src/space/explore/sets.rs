@@ -1,14 +1,9 @@
 //! What flows and what values can be: sets, with the decisions they depend on.
 
-use super::super::program::ExprKind;
-use super::super::scope::DecisionId;
-use super::super::value::Target;
-use super::Deps;
-use super::Frame;
-use super::Node;
-use super::Tree;
-use super::MANY;
-use super::MANY_ROWS;
+use super::{Deps, Frame, Node, Tree, MANY, MANY_ROWS};
+use crate::space::program::ExprKind;
+use crate::space::scope::DecisionId;
+use crate::space::value::Target;
 use std::sync::Arc;
 
 #[derive(Debug, Clone)]

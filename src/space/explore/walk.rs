@@ -1,30 +1,12 @@
 //! Bodies and elements, all branches of each.
 
-use super::super::point::DecisionKind;
-use super::super::program::Body;
-use super::super::program::Count;
-use super::super::program::Element;
-use super::super::program::ElementKind;
-use super::super::program::Join;
-use super::super::program::Statement;
-use super::sets::decided;
-use super::sets::merge;
-use super::sets::set;
-use super::sets::Abstract;
-use super::sets::Flow;
-use super::sets::Kind;
-use super::sets::Shape;
-use super::Context;
-use super::Deps;
-use super::Explorer;
-use super::Frame;
-use super::Node;
-use super::Tree;
-use super::DEEP;
-use super::MANY_ELEMENTS;
+use super::sets::{decided, merge, set, Abstract, Flow, Kind, Shape};
+use super::{Context, Deps, Explorer, Frame, Node, Tree, DEEP, MANY_ELEMENTS};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
+use crate::space::point::DecisionKind;
+use crate::space::program::{Body, Count, Element, ElementKind, Join, Statement};
 use std::sync::Arc;
 
 impl Explorer<'_> {
