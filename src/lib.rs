@@ -24,6 +24,8 @@ pub mod build;
 pub mod project;
 
 #[cfg(feature = "search")]
+pub mod bench;
+#[cfg(feature = "search")]
 pub mod evaluate;
 #[cfg(feature = "search")]
 pub mod search;
