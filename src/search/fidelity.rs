@@ -108,10 +108,10 @@ fn regress(pairs: &[(f64, f64)], now: f64) -> Option<Prediction> {
     let scale = variance(&|p| p.0).sqrt();
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let gain_mean = mean(&|p| p.1 - p.0);
-    // Prior: slope 0 with the weight of two results; noise a quarter of the spread of results.
-    let (slope_weight, shape) = (2.0, 1.0);
+    // Prior: slope 0 with the weight of a quarter of a result; noise a sixth of the spread of results.
+    let (slope_weight, shape) = (0.25, 1.0);
     let spread = variance(&|p| p.1).sqrt().max(1e-9 * gain_mean.abs()).max(1e-12);
-    let mut rate = shape * (0.25 * spread).powi(2);
+    let mut rate = shape * (spread / 6.0).powi(2);
     let u = |v: f64| (v - centre) / scale;
     let (mut uu, mut ug) = (0.0, 0.0);
     for (then, last) in pairs {
