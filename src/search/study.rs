@@ -73,7 +73,8 @@ impl Settings {
     /// Those of a spec's `search` item.
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
-        Settings { window: s.window.max(search.workers), hopeless: search.hopeless, ..s }
+        let reference = search.reference.clone();
+        Settings { window: search.workers, hopeless: search.hopeless, reference, ..s }
     }
 }
 
