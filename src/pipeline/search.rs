@@ -159,7 +159,8 @@ fn run(
                 scope.spawn(move || {
                     let number = trial.number;
                     let threads = if workers > 1 { 1 } else { 0 };
-                    let told = Told { trial: Some(number), watch, steps: Some(tell.clone()), verdict: None.into() };
+                    let told =
+                        Told { trial: Some(number), watch, steps: Some(tell.clone()), verdict: None.into() };
                     let (what, result) = train_trial(project, data, trial, threads, &told);
                     // The receiver is gone only if the search has failed already.
                     let _ = tell.send(Message::Ended { number, what, result });
