@@ -17,6 +17,7 @@ pub mod device;
 pub mod emit;
 pub mod graph;
 pub mod lower;
+pub mod quant;
 pub mod space;
 pub mod syntax;
 

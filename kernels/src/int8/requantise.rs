@@ -1,7 +1,7 @@
 //! From 32-bit sums back to eight bits.
 
 /// A real factor `multiplier / 2^shift`; shifts are 1 to 62.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rescale {
     /// In `2^30..2^31`, or 0.
     pub multiplier: i32,

@@ -12,6 +12,7 @@ mod text;
 mod weights;
 
 pub use names::crate_name;
+pub(crate) use weights::arrange;
 
 use crate::codes;
 use crate::diag::Diagnostic;

@@ -19,7 +19,7 @@ pub(super) struct Static {
 }
 
 /// The elements of the slot at `position` of a step in the order of emitted code, and that order.
-pub(super) fn arrange(bound: &Bound, step: &Step, position: usize) -> (Vec<f32>, &'static str) {
+pub(crate) fn arrange(bound: &Bound, step: &Step, position: usize) -> (Vec<f32>, &'static str) {
     let array = step.slots.get(position).and_then(|&id| bound.array(id));
     let Some(array) = array else { return (Vec::new(), "") };
     let dim = |i: usize| array.shape.get(i).copied().unwrap_or(1);
