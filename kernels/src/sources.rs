@@ -113,6 +113,11 @@ pub const INT8: &[File] = &[
         text: include_str!("int8/channels.rs"),
     },
     File {
+        name: "affine",
+        uses: &["channels"],
+        text: include_str!("int8/affine.rs"),
+    },
+    File {
         name: "linear",
         uses: &["channels", "dot"],
         text: include_str!("int8/linear.rs"),

@@ -66,6 +66,15 @@ impl Scale {
         f64::from(self.scale) * f64::from(q - self.zero)
     }
 
+    /// The table from bytes of a channel's pixels: `(p / 255 - mean) / std`, the byte 0 first.
+    pub fn pixels(self, mean: f32, std: f32) -> Table {
+        let mut table = Box::new([0; 256]);
+        for (p, entry) in (0..256).zip(table.iter_mut()) {
+            *entry = self.quantise((f64::from(p) / 255.0 - f64::from(mean)) / f64::from(std));
+        }
+        table
+    }
+
     /// An f32 of an image as an integer, in f32 as emitted code computes it.
     pub fn quantise_f32(self, x: f32) -> i8 {
         let q = (x / self.scale + 0.5).floor() + self.zero as f32;

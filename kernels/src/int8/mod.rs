@@ -3,6 +3,7 @@
 //! Activations and weights are `i8`. [`dot`] holds the inner loops: an implementation for one
 //! target takes its place by `cfg` at compile time, with the same functions and results.
 
+pub mod affine;
 pub mod attention;
 pub mod channels;
 pub mod conv;
