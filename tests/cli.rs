@@ -42,7 +42,7 @@ goal {
 }
 
 search mobo { trials = 4, initial = 3, seed = 1, train { epochs = 1, batch = 16 } }
-final { epochs = 8, batch = 16 }
+final { epochs = 30, batch = 16, learning_rate = 0.01 }
 "#;
 
 /// Stripes of two pixels along an axis, at a random place, or none; with noise.
@@ -249,7 +249,7 @@ fn a_lock_that_is_not_current_is_refused_and_said_why() {
     for (from, to, part) in [
         ("choice(4, 6, 8)", "choice(4, 6, 10)", "space"),
         ("ram <= 32 KiB", "ram <= 16 KiB", "goal"),
-        ("final { epochs = 8", "final { epochs = 9", "final"),
+        ("final { epochs = 30", "final { epochs = 31", "final"),
         ("validation = 20%", "validation = 10%", "task"),
         ("trials = 4", "trials = 5", "search"),
     ] {
