@@ -23,6 +23,7 @@ pub mod syntax;
 
 pub mod build;
 pub mod project;
+pub mod target;
 
 #[cfg(feature = "search")]
 pub mod search;
