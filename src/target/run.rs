@@ -61,14 +61,15 @@ pub(super) fn counted(
         .filter(|l| l.starts_with("[insn] region"))
         .filter_map(|l| l.split("insns ").nth(1)?.split(' ').next()?.parse().ok())
         .collect();
-    // All in one, then every step, each with what follows it.
-    if regions.len() != steps + 1 {
+    // Before it, all in one, between, every step.
+    if regions.len() != steps + 3 {
         return Err(BenchError::Tool { what: format!("counting {steps} steps"), said });
     }
-    let total = regions.remove(0);
+    let layers = regions.split_off(3);
+    let total = regions.get(1).copied().unwrap_or(0);
     let found = std::fs::read(folder.join("outputs"))?;
     let stack = found.first_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b) as usize);
-    Ok(Counted { total, layers: regions, stack })
+    Ok(Counted { total, layers, stack })
 }
 
 fn write_images(folder: &Path, images: &[i8]) -> Result<(), BenchError> {
