@@ -5,11 +5,11 @@
 mod common;
 
 use common::compile::{compile_with, run_bytes, write};
-use common::int8::{metadata, quantised, quantised_images};
-use common::net::{images, plain, same, Net};
+use common::int8::{convolutions, hybrid, metadata, quantised, quantised_images};
+use common::net::images;
 use common::random_net::random_net;
 use hytc::emit::rust::{crate_name, emit_int8, harness_main_int8, EmittedFile};
-use hytc::graph::{Act, Network, Op};
+use hytc::graph::Network;
 use hytc::lower::plan;
 use hytc::quant::interpret::{interpret, interpret_f32};
 use hytc::quant::Quantised;
@@ -35,43 +35,6 @@ fn agrees(name: &str, network: &Network, count: usize) -> usize {
     distinct.sort_unstable();
     distinct.dedup();
     distinct.len()
-}
-
-/// Convolutions of every kind, with every activation; an in-place depthwise convolution.
-fn convolutions() -> Network {
-    let (mut n, x) = Net::new(3, 23, 18);
-    let x = n.conv_bn(x, 10, 3, 2, Act::HardSwish);
-    let x = n.dw_bn(x, 3, 1, Act::Relu6);
-    let x = n.dw_bn(x, 5, 1, Act::Silu);
-    let x = n.conv_bn(x, 33, 1, 1, Act::Relu);
-    let x = n.dw_bn(x, 3, 2, Act::Gelu);
-    let groups = same(x, 3, 1, 1);
-    let x = n.conv(x, 33, groups, 11);
-    let x = n.act(x, Act::Sigmoid);
-    let dilated = same(x, 3, 1, 2);
-    let x = n.conv(x, 8, dilated, 1);
-    let double = same(x, 3, 1, 1);
-    let x = n.op(Op::Conv { out: 16, window: double, groups: 8, bias: false }, &[x]);
-    let x = n.op(Op::MaxPool(plain(2, 1)), &[x]);
-    let x = n.op(Op::Flatten, &[x]);
-    let x = n.linear(x, 21);
-    n.classify(x, 5)
-}
-
-/// A MobileViT block on a map that the patch does not divide; sums, products, joins.
-fn hybrid() -> Network {
-    let (mut n, x) = Net::new(2, 11, 9);
-    let x = n.conv_bn(x, 12, 3, 1, Act::Silu);
-    let x = n.mobilevit(x, 12, 2, 2);
-    let y = n.squeeze_excite(x, 5);
-    let x = n.op(Op::Add, &[x, y]);
-    let x = n.op(Op::BatchNorm { eps: 1e-3 }, &[x]);
-    let window = same(x, 3, 1, 1);
-    let p = n.op(Op::AvgPool(window), &[x]);
-    let x = n.op(Op::Mul, &[x, p]);
-    let t = n.op(Op::Unfold { patch: 4 }, &[x]);
-    let t = n.hand_made_attention(t, 6);
-    n.classify(t, 4)
 }
 
 #[test]

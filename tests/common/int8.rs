@@ -1,9 +1,9 @@
 //! Quantised networks to test with.
 #![allow(dead_code)]
 
-use super::net::{images, Net};
+use super::net::{images, plain, same, Net};
 use hytc::emit::rust::Metadata;
-use hytc::graph::{Act, Network};
+use hytc::graph::{Act, Network, Op};
 use hytc::lower::lower;
 use hytc::quant::{calibrate, quantise, Quantised, Scale};
 use hytc::weights::Weights;
@@ -18,6 +18,43 @@ pub fn mobilenet() -> Network {
         x = n.conv_bn(x, out, 1, 1, Act::Relu);
     }
     n.classify(x, 2)
+}
+
+/// Convolutions of every kind, with every activation; an in-place depthwise convolution.
+pub fn convolutions() -> Network {
+    let (mut n, x) = Net::new(3, 23, 18);
+    let x = n.conv_bn(x, 10, 3, 2, Act::HardSwish);
+    let x = n.dw_bn(x, 3, 1, Act::Relu6);
+    let x = n.dw_bn(x, 5, 1, Act::Silu);
+    let x = n.conv_bn(x, 33, 1, 1, Act::Relu);
+    let x = n.dw_bn(x, 3, 2, Act::Gelu);
+    let groups = same(x, 3, 1, 1);
+    let x = n.conv(x, 33, groups, 11);
+    let x = n.act(x, Act::Sigmoid);
+    let dilated = same(x, 3, 1, 2);
+    let x = n.conv(x, 8, dilated, 1);
+    let double = same(x, 3, 1, 1);
+    let x = n.op(Op::Conv { out: 16, window: double, groups: 8, bias: false }, &[x]);
+    let x = n.op(Op::MaxPool(plain(2, 1)), &[x]);
+    let x = n.op(Op::Flatten, &[x]);
+    let x = n.linear(x, 21);
+    n.classify(x, 5)
+}
+
+/// A MobileViT block on a map that the patch does not divide; sums, products, joins.
+pub fn hybrid() -> Network {
+    let (mut n, x) = Net::new(2, 11, 9);
+    let x = n.conv_bn(x, 12, 3, 1, Act::Silu);
+    let x = n.mobilevit(x, 12, 2, 2);
+    let y = n.squeeze_excite(x, 5);
+    let x = n.op(Op::Add, &[x, y]);
+    let x = n.op(Op::BatchNorm { eps: 1e-3 }, &[x]);
+    let window = same(x, 3, 1, 1);
+    let p = n.op(Op::AvgPool(window), &[x]);
+    let x = n.op(Op::Mul, &[x, p]);
+    let t = n.op(Op::Unfold { patch: 4 }, &[x]);
+    let t = n.hand_made_attention(t, 6);
+    n.classify(t, 4)
 }
 
 /// What a crate says of itself.
