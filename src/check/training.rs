@@ -39,12 +39,13 @@ pub(super) fn default_search(span: Span) -> Search {
 
 pub(super) fn search(algorithm: &Ident, section: &Section, found: &mut Vec<Diagnostic>) -> Search {
     let mut out = default_search(section.span);
-    let known = [("mobo", Algorithm::Mobo), ("nsga2", Algorithm::Nsga2), ("random", Algorithm::Random)];
-    match known.iter().find(|(n, _)| *n == algorithm.name) {
-        Some((_, a)) => out.algorithm = *a,
+    match Algorithm::named(&algorithm.name) {
+        Some(a) => out.algorithm = a,
         None => {
             let m = format!("there is no search algorithm `{}`", algorithm.name);
-            let help = did_you_mean(&algorithm.name, known.map(|k| k.0), "there are mobo, nsga2 and random");
+            let known = Algorithm::ALL.map(Algorithm::name);
+            let all = format!("there are {}", known.join(", "));
+            let help = did_you_mean(&algorithm.name, known, &all);
             found.push(Diagnostic::error(codes::UNKNOWN_NAME, algorithm.span, m).help(help));
         }
     }

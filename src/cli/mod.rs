@@ -2,6 +2,8 @@
 //!
 //! Results go to standard output, everything else (diagnostics, progress) to standard error.
 
+#[cfg(feature = "search")]
+mod bench;
 mod check;
 mod common;
 mod compile;
@@ -69,6 +71,9 @@ enum Verb {
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "train")]
     Search(search::Args),
+    /// Measure the search engine on problems with known answers
+    #[cfg(feature = "search")]
+    Bench(bench::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -109,6 +114,8 @@ pub fn main() -> ExitCode {
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),
+        #[cfg(feature = "search")]
+        Verb::Bench(a) => bench::run(&a),
         Verb::Compile(a) => compile::run(&a),
         #[cfg(all(feature = "train", feature = "verify"))]
         Verb::Verify(a) => verify::run(&a),

@@ -2,11 +2,10 @@
 
 use super::{Event, PipelineError, Watch};
 use crate::check::spec::Metric;
-use crate::graph::Op;
-use crate::project::{Design, Project};
+use crate::project::Project;
 use crate::search::{
-    front_svg, JournalError, Known, KnownPoint, Limit, Outcome, Problem, Quantity, Sample, Session, Settings,
-    Study, StudySummary, Trial, Verdict,
+    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Sample, Session, Settings, Study,
+    StudySummary, Trial, Verdict,
 };
 use crate::space::Point;
 use crate::train::{train, Control, EpochStats, Progress, TrainData, TrainError};
@@ -47,44 +46,6 @@ pub fn problem(project: &Project) -> Problem {
     problem
 }
 
-/// What the study knows of a point without training.
-pub(super) fn known(project: &Project, point: &Point) -> Result<KnownPoint, String> {
-    let design = project
-        .design(point)
-        .map_err(|d| d.first().map_or_else(|| "not a network".to_string(), |d| d.message.clone()))?;
-    Ok(KnownPoint {
-        hash: design.network.hash(),
-        values: project.known_values(&design),
-        features: features(&design),
-    })
-}
-
-/// Features that the graph gives for free: depth, share of the MACs in attention, logarithms of the
-/// mean and the last width.
-fn features(design: &Design) -> Vec<f64> {
-    let mut depth = 0.0;
-    let mut widths = Vec::new();
-    let mut attention = 0.0;
-    for n in design.network.nodes() {
-        match n.node.op {
-            Op::Conv { out, .. } | Op::Linear { out, .. } => {
-                depth += 1.0;
-                widths.push((out.max(1) as f64).log2());
-            }
-            Op::Attention { .. } => {
-                depth += 1.0;
-                attention += 1.0;
-            }
-            _ => {}
-        }
-    }
-    // The classifier is as wide as there are classes, whatever the network.
-    widths.pop();
-    let last = widths.last().copied().unwrap_or(0.0);
-    let mean = widths.iter().sum::<f64>() / widths.len().max(1) as f64;
-    vec![depth, if depth > 0.0 { attention / depth } else { 0.0 }, mean, last]
-}
-
 /// Searches, or goes on with an interrupted search. `workers` trainings run at a time; the result
 /// does not depend on it, as long as it is at most the spec's `workers`.
 ///
@@ -101,7 +62,7 @@ pub fn search(
     let settings = Settings::from_spec(&spec.search);
     let trials = settings.trials;
     let workers = workers.clamp(1, settings.window.max(1));
-    let known_of = |p: &Point| known(project, p);
+    let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
     let study = Study::new(&project.checked.space, known_of, problem(project), settings);
     let folder = project.study_path();

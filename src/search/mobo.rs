@@ -211,9 +211,7 @@ impl Mobo {
         let feasible: Vec<usize> = (0..all.len()).filter(|&i| beliefs[i].1 <= 0.0).collect();
         let costs: Vec<Vec<f64>> = feasible.iter().map(|&i| beliefs[i].0.clone()).collect();
         let reference = match &settings.reference {
-            Some(r) => {
-                problem.objectives.iter().zip(r).map(|(o, v)| if o.maximize { -v } else { *v }).collect()
-            }
+            Some(r) => problem.signed(r),
             None => {
                 let every: Vec<Vec<f64>> = beliefs.iter().map(|b| b.0.clone()).collect();
                 infer_reference(if costs.is_empty() { &every } else { &costs })

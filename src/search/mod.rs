@@ -19,12 +19,14 @@ pub mod front;
 pub mod gp;
 pub mod journal;
 mod lbfgs;
+mod local;
 mod mobo;
 mod nsga2;
 pub mod plot;
 pub mod problem;
 pub mod report;
 pub mod study;
+mod tpe;
 pub mod volume;
 
 #[cfg(test)]

@@ -494,6 +494,8 @@ fn legend(svg: &mut String, shown: &Shown, study: &Study, projection: bool) {
         Algorithm::Random => "random trial",
         Algorithm::Nsga2 => "bred by NSGA-II",
         Algorithm::Mobo => "suggested by the model",
+        Algorithm::Tpe => "drawn by TPE",
+        Algorithm::LocalSearch => "neighbour of the front",
     };
     let dot = |fill: &str| format!(r#"<circle r="4.2" fill="{fill}" fill-opacity="0.75"/>"#);
     let first = if study.settings.algorithm == Algorithm::Random { later } else { "initial design" };

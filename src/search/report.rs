@@ -4,7 +4,6 @@ use super::front::{infer_reference, knee, non_dominated};
 use super::problem::{Choice, Quantity, Target};
 use super::study::{Outcome, Record, Study};
 use super::volume::hypervolume;
-use crate::check::spec::Algorithm;
 use crate::space::Point;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -53,14 +52,9 @@ impl Study<'_> {
     /// What makes two studies the same, apart from what their spec says elsewhere.
     pub fn identity(&self) -> BTreeMap<String, String> {
         let s = &self.settings;
-        let algorithm = match s.algorithm {
-            Algorithm::Random => "random",
-            Algorithm::Nsga2 => "nsga2",
-            Algorithm::Mobo => "mobo",
-        };
         let json = |v: serde_json::Result<String>| v.unwrap_or_default();
         let mut parts: BTreeMap<String, String> = [
-            ("search.algorithm", algorithm.to_owned()),
+            ("search.algorithm", s.algorithm.name().to_owned()),
             ("search.seed", s.seed.to_string()),
             ("search.initial", s.initial.to_string()),
             ("search.window", s.window.to_string()),
@@ -136,8 +130,7 @@ impl Study<'_> {
     /// The reference point as costs: the given one, or that inferred from all results.
     pub(super) fn reference_costs(&self) -> Vec<f64> {
         if let Some(r) = &self.settings.reference {
-            let signed = self.problem.objectives.iter().zip(r);
-            return signed.map(|(o, v)| if o.maximize { -v } else { *v }).collect();
+            return self.problem.signed(r);
         }
         let costs: Vec<Vec<f64>> = self.records().iter().filter_map(|r| self.costs(r)).collect();
         infer_reference(&costs)

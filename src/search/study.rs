@@ -11,7 +11,7 @@ use super::explore::{Explorer, Shortage};
 use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Known, KnownPoint, Problem};
-use super::{design, nsga2};
+use super::{design, local, nsga2, tpe};
 use crate::check::spec::Algorithm;
 use crate::hash::fnv1a;
 use crate::space::{Point, SearchSpace};
@@ -59,6 +59,15 @@ impl Settings {
             effort: 800,
             hopeless: 0.0,
         }
+    }
+
+    /// How many trials fill the space before results are used, where nobody says so.
+    pub fn usual_initial(algorithm: Algorithm, trials: usize) -> usize {
+        let usual = match algorithm {
+            Algorithm::Nsga2 => 20,
+            _ => 10,
+        };
+        usual.min(trials)
     }
 
     /// Those of a spec's `search` item.
@@ -417,7 +426,9 @@ impl<'a> Study<'a> {
             Algorithm::Random => 0,
             _ if number < s.initial => 0,
             Algorithm::Nsga2 => number - number % s.initial,
-            Algorithm::Mobo => (number + 1).saturating_sub(s.window.max(1)),
+            Algorithm::Mobo | Algorithm::Tpe | Algorithm::LocalSearch => {
+                (number + 1).saturating_sub(s.window.max(1))
+            }
         }
     }
 
@@ -430,20 +441,22 @@ impl<'a> Study<'a> {
                 Some(d) => d,
                 None => design::Design::new(&mut self.explorer, &self.problem, &self.settings)?,
             };
-            chosen = if number < self.settings.initial {
-                design.points.get(number).and_then(|p| self.explorer.usable(p))
-            } else if self.settings.algorithm == Algorithm::Nsga2 {
-                nsga2::suggest(&mut self.explorer, &self.problem, visible, self.settings.initial, &mut rng)
+            let settings = &self.settings;
+            let (explorer, problem) = (&mut self.explorer, &self.problem);
+            chosen = if number < settings.initial {
+                design.points.get(number).and_then(|p| explorer.usable(p))
             } else {
-                self.mobo.suggest(
-                    &mut self.explorer,
-                    &self.problem,
-                    &self.settings,
-                    &design,
-                    visible,
-                    hidden,
-                    &mut rng,
-                )
+                match settings.algorithm {
+                    Algorithm::Nsga2 => {
+                        nsga2::suggest(explorer, problem, visible, settings.initial, &mut rng)
+                    }
+                    Algorithm::Tpe => tpe::suggest(explorer, problem, settings, visible, hidden, &mut rng),
+                    Algorithm::LocalSearch => local::suggest(explorer, problem, visible, &mut rng),
+                    Algorithm::Mobo => {
+                        self.mobo.suggest(explorer, problem, settings, &design, visible, hidden, &mut rng)
+                    }
+                    Algorithm::Random => None,
+                }
             };
             self.design = Some(design);
         } else if let Some(p) = self.settings.seed_points.get(number) {

@@ -182,7 +182,8 @@ fn trials(study: &Study) -> Vec<Trial> {
     study.records().iter().map(|r| r.trial.clone()).collect()
 }
 
-const ALL: [Algorithm; 3] = [Algorithm::Random, Algorithm::Nsga2, Algorithm::Mobo];
+const ALL: [Algorithm; 5] =
+    [Algorithm::Random, Algorithm::Nsga2, Algorithm::Mobo, Algorithm::Tpe, Algorithm::LocalSearch];
 
 #[test]
 fn the_number_of_workers_does_not_matter() {
