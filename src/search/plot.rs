@@ -535,7 +535,7 @@ fn legend(svg: &mut String, shown: &Shown, study: &Study, projection: bool) {
     if shown.outside {
         entries.push((format!(r#"<path d="M-4.5 3.5L0 -4.5L4.5 3.5Z" fill="{FIRST}"/>"#), "off the scale"));
     }
-    let width = |label: &str| 46.0 + text_width(label, 13.0);
+    let width = |label: &str| 56.0 + text_width(label, 13.0);
     let total: f64 = entries.iter().map(|(_, l)| width(l)).sum();
     let mut at = (WIDTH - total).max(0.0) / 2.0 + 14.0;
     let y = HEIGHT - 24.0;
