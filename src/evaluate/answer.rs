@@ -13,6 +13,8 @@ const REASON: usize = 2000;
 pub(super) enum Answer {
     /// About this trial, with what is in it.
     Of(usize, Result<Metrics, Failure>),
+    /// How this trial stands after a step.
+    Step(usize, usize, Metrics),
     /// It is no answer; why, in a few words and in full.
     Rubbish(String, String),
 }
@@ -37,6 +39,13 @@ pub(super) fn read(line: &[u8], wanted: &[String]) -> Answer {
     let Some(trial) = line.get("trial").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok()) else {
         return rubbish("its answer has no trial number", "");
     };
+    if let Some(step) = line.get("step") {
+        let step = step.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
+        return match (step, line.get("metrics")) {
+            (Some(step), Some(Value::Object(metrics))) => Answer::Step(trial, step, finite(metrics)),
+            _ => rubbish("its report of a step has no number from 1 or no `metrics`", ""),
+        };
+    }
     let result = match (line.get("error"), line.get("metrics")) {
         (Some(Value::String(why)), _) => Err(Failure::Reported(cut(why, REASON))),
         (Some(Value::Null) | None, Some(Value::Object(metrics))) => numbers(metrics, wanted),
@@ -66,10 +75,13 @@ fn numbers(metrics: &Map<String, Value>, wanted: &[String]) -> Result<Metrics, F
             }
         }
     }
-    Ok(metrics
-        .iter()
-        .filter_map(|(name, value)| Some((name.clone(), value.as_f64().filter(|v| v.is_finite())?)))
-        .collect())
+    Ok(finite(metrics))
+}
+
+/// What of it is a number.
+fn finite(metrics: &Map<String, Value>) -> Metrics {
+    let number = |v: &Value| v.as_f64().filter(|v| v.is_finite());
+    metrics.iter().filter_map(|(name, value)| Some((name.clone(), number(value)?))).collect()
 }
 
 /// A foreign text as it can be shown: on one line, not too long, without control characters.
@@ -102,6 +114,8 @@ mod tests {
         let said = Answer::Of(3, Err(Failure::Reported("no GPU".into())));
         assert_eq!(of(r#"{"trial":3,"error":"no GPU"}"#), said);
         assert_eq!(of(r#"{"trial":3,"error":"no GPU","metrics":{"a":1}}"#), said);
+        let step = Answer::Step(3, 2, Metrics::from([("b".to_string(), 1.0)]));
+        assert_eq!(of(r#"{"trial":3,"step":2,"metrics":{"b":1}}"#), step);
     }
 
     #[test]
@@ -115,6 +129,8 @@ mod tests {
             (r#"{"trial":-1,"metrics":{"a":1}}"#, "no trial number"),
             (r#"{"trial":"1","metrics":{"a":1}}"#, "no trial number"),
             (r#"{"trial":1}"#, "neither `metrics` nor `error`"),
+            (r#"{"trial":1,"step":0,"metrics":{"a":1}}"#, "no number from 1"),
+            (r#"{"trial":1,"step":1}"#, "no number from 1"),
             (r#"{"trial":1,"metrics":[1]}"#, "neither `metrics` nor `error`"),
             (r#"{"metrics":{"a":1}}"#, "no trial number"),
         ] {

@@ -10,7 +10,15 @@
 //! {"trial":12,"metrics":{"accuracy":83.1,"latency":1500.0}}
 //! ```
 //!
-//! or `{"trial":12,"error":"why not"}`. Other fields of an answer are ignored. Standard error is the
+//! or `{"trial":12,"error":"why not"}`. Before that it may report how the trial stands after a step of
+//! its training (counted from 1), and is told whether the next one is worth it:
+//!
+//! ```text
+//! {"trial":12,"step":1,"metrics":{"accuracy":61.0}}
+//! {"trial":12,"continue":false}
+//! ```
+//!
+//! A trial that is not continued is answered all the same, as soon as possible. Other fields of an answer are ignored. Standard error is the
 //! program's own: its last lines become part of what is said of a trial that fails. When the search ends,
 //! standard input is closed, and the program should end.
 //!
@@ -73,6 +81,25 @@ pub struct Request<'a> {
     pub decisions: &'a serde_json::Map<String, serde_json::Value>,
     /// The network with random weights, where the spec asks for it.
     pub onnx: Option<&'a Path>,
+}
+
+/// Who waits for the result of a trial. A closure is one that is asked whether to stop.
+pub trait Caller {
+    /// Asked often: give the trial up and kill the program?
+    fn stop(&self) -> bool {
+        false
+    }
+
+    /// How the trial stands after a step, in the program's units: is the next step worth it?
+    fn step(&self, _step: usize, _metrics: Metrics) -> bool {
+        true
+    }
+}
+
+impl<F: Fn() -> bool> Caller for F {
+    fn stop(&self) -> bool {
+        self()
+    }
 }
 
 /// What the program returned of a trial, by name, in its own units.

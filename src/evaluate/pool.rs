@@ -1,6 +1,6 @@
 //! As many workers as run at a time.
 
-use super::{Failure, Metrics, Program, Request, Worker};
+use super::{Caller, Failure, Metrics, Program, Request, Worker};
 use std::sync::{Arc, Mutex};
 
 /// Processes of one program, one for each trial that runs at the same time. Processes are started when
@@ -29,9 +29,9 @@ impl Pool {
     ///
     /// # Errors
     /// See [`Failure`].
-    pub fn run(&self, request: &Request<'_>, stop: &dyn Fn() -> bool) -> Result<Metrics, Failure> {
+    pub fn run(&self, request: &Request<'_>, caller: &dyn Caller) -> Result<Metrics, Failure> {
         let mut worker = self.take();
-        let result = worker.run(request, stop);
+        let result = worker.run(request, caller);
         if let Ok(mut workers) = self.workers.lock() {
             workers.idle.push(worker);
         }

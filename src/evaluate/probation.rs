@@ -2,16 +2,21 @@
 
 use super::Failure;
 
-/// So many trials in a row may break a program that has never answered.
+/// So many trials in a row may break a program that has not answered yet.
 pub const PATIENCE: usize = 3;
 
-/// Watches the first trials of a program. Until it has answered once (if only with an error of its own),
-/// trials that break it in the same way are held back: they say nothing about their networks, and after
-/// [`PATIENCE`] of them the search ends rather than fail them all.
+/// Watches the first trials of a session. Until the program has answered once (if only with an error of
+/// its own), trials that break it in the same way are held back: they say nothing about their networks,
+/// and after [`PATIENCE`] of them the search ends rather than fail them all.
 #[derive(Debug, Default)]
 pub struct Probation {
     over: bool,
-    held: Vec<(usize, String, String)>,
+    /// What broke the program so far, and how often.
+    kind: String,
+    strikes: usize,
+    /// The first trial that broke it, with the reason.
+    first: Option<(usize, String)>,
+    held: Vec<(usize, String)>,
 }
 
 /// What is to be done about a failure.
@@ -31,19 +36,21 @@ impl Probation {
         let (kind, reason) = match failure {
             Failure::NotStarted(reason) => return Verdict::GiveUp(reason.clone()),
             Failure::Stopped => return Verdict::Hold,
-            Failure::Broken { kind, reason } if !self.over => (kind.clone(), reason.clone()),
+            Failure::Broken { kind, reason } if !self.over => (kind, reason),
             Failure::Reported(reason) | Failure::TimedOut(reason) | Failure::Broken { reason, .. } => {
                 let mut all = self.passed();
                 all.push((trial, reason.clone()));
                 return Verdict::Tell(all);
             }
         };
-        let other = self.held.first().is_some_and(|(_, k, _)| *k != kind);
-        self.held.push((trial, kind, reason));
-        if other {
+        self.held.push((trial, reason.clone()));
+        if self.strikes > 0 && self.kind != *kind {
             return Verdict::Tell(self.passed());
         }
-        if self.held.len() < PATIENCE {
+        self.strikes += 1;
+        self.kind.clone_from(kind);
+        self.first.get_or_insert_with(|| (trial, reason.clone()));
+        if self.strikes < PATIENCE {
             return Verdict::Hold;
         }
         Verdict::GiveUp(self.message().unwrap_or_default())
@@ -52,13 +59,19 @@ impl Probation {
     /// The program has answered: the trials held back did fail.
     pub fn passed(&mut self) -> Vec<(usize, String)> {
         self.over = true;
-        self.held.drain(..).map(|(trial, _, reason)| (trial, reason)).collect()
+        self.release()
     }
 
-    /// What to say if no more trials can be run while some are held back.
+    /// The trials held back did fail, where the program has answered in an earlier session and no more
+    /// trials can be run without their results. The watch goes on.
+    pub fn release(&mut self) -> Vec<(usize, String)> {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Why to give up, if the program has broken and never answered.
     pub fn message(&self) -> Option<String> {
-        let (trial, _, reason) = self.held.first()?;
-        let many = match self.held.len() {
+        let (trial, reason) = self.first.as_ref().filter(|_| !self.over)?;
+        let many = match self.strikes {
             1 => "the only trial so far".to_string(),
             n => format!("each of the first {n} trials"),
         };
@@ -77,10 +90,23 @@ mod tests {
     #[test]
     fn the_same_failure_from_the_start_ends_the_search() {
         let mut p = Probation::default();
+        assert_eq!(p.message(), None);
         assert_eq!(p.failed(4, &broken("a")), Verdict::Hold);
+        assert!(p.message().unwrap().contains("the only trial"));
         assert_eq!(p.failed(5, &broken("a")), Verdict::Hold);
         let Verdict::GiveUp(why) = p.failed(6, &broken("a")) else { panic!() };
         assert!(why.contains("first 3 trials") && why.contains("Trial 4: a in detail"), "{why}");
+    }
+
+    #[test]
+    fn released_trials_count_all_the_same() {
+        let mut p = Probation::default();
+        for n in 0..2 {
+            assert_eq!(p.failed(n, &broken("a")), Verdict::Hold);
+            assert_eq!(p.release(), [(n, "a in detail".to_string())]);
+        }
+        let Verdict::GiveUp(why) = p.failed(2, &broken("a")) else { panic!() };
+        assert!(why.contains("Trial 0"), "{why}");
     }
 
     #[test]
@@ -88,6 +114,7 @@ mod tests {
         let mut p = Probation::default();
         assert_eq!(p.failed(0, &broken("a")), Verdict::Hold);
         assert_eq!(p.passed(), [(0, "a in detail".to_string())]);
+        assert_eq!(p.message(), None);
         for n in 1..10 {
             assert_eq!(p.failed(n, &broken("a")), Verdict::Tell(vec![(n, "a in detail".into())]));
         }

@@ -170,6 +170,28 @@ fn an_error_of_its_own_leaves_the_process_alone() {
 }
 
 #[test]
+fn a_trial_may_be_stopped_after_a_step() {
+    struct Impatient(std::cell::RefCell<Vec<(usize, f64)>>);
+    impl Caller for Impatient {
+        fn step(&self, step: usize, metrics: Metrics) -> bool {
+            self.0.borrow_mut().push((step, metrics["a"]));
+            step < 3
+        }
+    }
+    let body = "for step in range(1, 10):\n    say({'trial': t, 'step': step, 'metrics': {'a': step / 10}})\n    \
+                if not json.loads(sys.stdin.readline())['continue']: break\nsay({'trial': t, 'metrics': {'a': step}})";
+    let mut w = worker(serving(body));
+    let (fidelity, decisions) = (serde_json::Map::new(), serde_json::Map::new());
+    let request = Request { trial: 4, seed: 7, fidelity: &fidelity, decisions: &decisions, onnx: None };
+    let caller = Impatient(Vec::new().into());
+    assert_eq!(value(&w.run(&request, &caller)), 3.0);
+    assert_eq!(caller.0.into_inner(), [(1, 0.1), (2, 0.2), (3, 0.3)]);
+    // One who does not mind.
+    assert_eq!(value(&run(&mut w, 5)), 9.0);
+    breaks(run(&mut worker(serving("say({'trial': 8, 'step': 1, 'metrics': {}})")), 7), "another trial: 8");
+}
+
+#[test]
 fn the_first_of_two_answers_counts() {
     let body = format!("{ANSWER}\nsay({{'trial': t, 'metrics': {{'a': 99}}}})");
     let mut w = worker(serving(&body));

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::process::{Output, Process, LONGEST_LINE};
-use super::{Failure, Metrics, Program, Request};
+use super::{Caller, Failure, Metrics, Program, Request};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,18 +39,18 @@ impl Worker {
         Worker { program, number, process: None, answered: None }
     }
 
-    /// Has the program evaluate a trial, and waits for its answer. `stop` is asked often.
+    /// Has the program evaluate a trial, and waits for its answer.
     ///
     /// # Errors
     /// See [`Failure`]. After any but [`Failure::Reported`] the process is gone; the next trial starts
     /// another.
-    pub fn run(&mut self, request: &Request<'_>, stop: &dyn Fn() -> bool) -> Result<Metrics, Failure> {
+    pub fn run(&mut self, request: &Request<'_>, caller: &dyn Caller) -> Result<Metrics, Failure> {
         let began = Instant::now();
         let mut line = serde_json::to_vec(request)
             .map_err(|e| Failure::NotStarted(format!("the program cannot be told of a trial: {e}")))?;
         line.push(b'\n');
         loop {
-            if stop() {
+            if caller.stop() {
                 self.kill();
                 return Err(Failure::Stopped);
             }
@@ -64,7 +64,7 @@ impl Worker {
             let process = self.process.insert(process);
             process.forget();
             process.write(line.clone());
-            let silence = match self.listen(request.trial, began, stop) {
+            let silence = match self.listen(request.trial, began, caller) {
                 Ok(result) => {
                     self.answered = Some(request.trial);
                     return result.map_err(|f| self.explained(f));
@@ -119,13 +119,13 @@ impl Worker {
         &mut self,
         trial: usize,
         began: Instant,
-        stop: &dyn Fn() -> bool,
+        caller: &dyn Caller,
     ) -> Result<Result<Metrics, Failure>, Silence> {
         let Some(process) = &mut self.process else { return Err(Silence::Stopped) };
         let wanted = &self.program.metrics;
         let mut gone: Option<Instant> = None;
         loop {
-            if stop() {
+            if caller.stop() {
                 return Err(Silence::Stopped);
             }
             let mut wait = TICK;
@@ -143,9 +143,13 @@ impl Worker {
                 None => {}
                 Some(Output::Line(line)) => match answer::read(&line, wanted) {
                     Answer::Of(t, result) if t == trial => return Ok(result),
+                    Answer::Step(t, step, metrics) if t == trial => {
+                        let reply = serde_json::json!({"trial": t, "continue": caller.step(step, metrics)});
+                        process.write(format!("{reply}\n").into_bytes());
+                    }
                     // Said twice. The first answer counted, whichever worker has the next trial.
                     Answer::Of(t, _) if Some(t) == self.answered => {}
-                    Answer::Of(t, _) => {
+                    Answer::Of(t, _) | Answer::Step(t, ..) => {
                         let kind = "its answer is about another trial".to_string();
                         let reason = format!("{kind}: {t}, not {trial}");
                         return Err(Silence::Broken(kind, reason));
