@@ -10,9 +10,9 @@ mod compile;
 mod cost;
 mod graph;
 mod new;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod progress;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod search;
 mod space;
 #[cfg(feature = "train")]
@@ -33,7 +33,7 @@ mod exit {
     #[cfg(all(feature = "train", feature = "verify"))]
     pub(super) const DIFFERENT: u8 = 4;
     /// Interrupted; the same command continues.
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     pub(super) const STOPPED: u8 = 130;
 }
 
@@ -69,7 +69,7 @@ enum Verb {
     /// Print what one network costs: parameters, MACs, memory, latency
     Cost(cost::Args),
     /// Search the space for the Pareto front (continues where it stopped)
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     Search(search::Args),
     /// Measure the search engine on problems with known answers
     #[cfg(feature = "search")]
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
         Verb::Space(a) => space::run(&a),
         Verb::Graph(a) => graph::run(&a),
         Verb::Cost(a) => cost::run(&a),
-        #[cfg(feature = "train")]
+        #[cfg(feature = "search")]
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),

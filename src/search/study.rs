@@ -400,6 +400,11 @@ impl<'a> Study<'a> {
             && self.records.iter().all(|r| r.outcome.is_some())
     }
 
+    /// The decisions of a point by path.
+    pub fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
+        self.explorer.space.describe(point)
+    }
+
     /// All trials, by number.
     pub fn records(&self) -> &[Record] {
         &self.records

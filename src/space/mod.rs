@@ -271,6 +271,10 @@ impl SearchSpace for Space {
         &self.scopes.infos
     }
 
+    fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
+        Space::describe(self, point)
+    }
+
     fn sample(&self, rng: &mut dyn rand::Rng) -> Point {
         for _ in 0..self.affordable(10_000) {
             if let Some(p) = self.complete(&[], rng) {
