@@ -37,6 +37,11 @@ fn whole(kind: &str, text: &str) -> String {
             let devices = "device board = \"stm32f446\"\ndevice phone = \"raspberry-pi-4\"\n";
             format!("{}{devices}goal {{\n{text}}}\n", space("conv(8, 3)"))
         }
+        "evaluate" => {
+            let device = "device board = \"stm32f446\"\n";
+            let goal = "goal { maximize f1 minimize latency on board require accuracy >= 85% }\n";
+            format!("{}{device}{goal}{text}", space("conv(8, 3)"))
+        }
         other => panic!("the reference has a fence `hyt,{other}`, which the test does not know"),
     }
 }
