@@ -17,7 +17,8 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use calibrate::{calibrate, Calibration};
+pub use calibrate::{calibrate, Calibration, Range};
+pub use histogram::Method;
 pub use scale::{Scale, Table};
 pub use steps::quantise;
 
@@ -79,14 +80,14 @@ pub enum QuantisedOp {
     },
     /// The core of attention.
     Attention {
-        /// From products to 1/1024.
+        /// From products to 1/65536.
         score: Rescale,
         /// Bits that exponentials lose.
         drop: u32,
         /// To the output, from values with 15 fractional bits.
         value: Rescale,
     },
-    /// Softmax; from steps of the input to 1/1024.
+    /// Softmax; from steps of the input to 1/65536.
     Softmax(Rescale),
     /// Maximum or mean over windows, in the input's scale.
     Pool,

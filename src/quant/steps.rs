@@ -279,9 +279,9 @@ impl Work<'_> {
     }
 }
 
-/// A factor to 1/1024. Beyond 2^28 every difference but none is an exponential of zero.
+/// A factor to 1/65536. Beyond 2^28 every difference but none is an exponential of zero.
 fn exponents(scale: f64) -> f64 {
-    (scale * 1024.0).min(f64::from(1 << 28))
+    (scale * 65536.0).min(f64::from(1 << 28))
 }
 
 /// `ceil(log2(n))`; 0 for 0.

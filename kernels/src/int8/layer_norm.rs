@@ -50,9 +50,10 @@ fn row(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
     let root = square_root(variance << zeros);
     let inverse = ((1 << 63) / u64::from(root).max(1)).min(u64::from(u32::MAX));
     let shift = 63 - zeros / 2 - s.fraction;
+    let half = 1i64 << (shift - 1);
     for ((q, weight), bias) in y.iter_mut().zip(weight).zip(bias) {
         let centred = i64::from(n * i32::from(*q) - sum);
-        let normalised = ((centred * inverse as i64) >> shift) as i32;
+        let normalised = ((centred * inverse as i64 + half) >> shift) as i32;
         let value = i32::from(*weight) * normalised + bias;
         *q = saturate(s.rescale.apply(value).saturating_add(s.zero));
     }
