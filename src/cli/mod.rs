@@ -2,10 +2,12 @@
 //!
 //! Results go to standard output, everything else (diagnostics, progress) to standard error.
 
+mod bench_target;
 mod check;
 mod common;
 mod compile;
 mod cost;
+mod dump;
 mod graph;
 mod new;
 #[cfg(feature = "train")]
@@ -28,7 +30,6 @@ mod exit {
     /// `--locked`, and the lock is missing or not current.
     pub(super) const NOT_LOCKED: u8 = 3;
     /// The forms of a network do not agree.
-    #[cfg(all(feature = "train", feature = "verify"))]
     pub(super) const DIFFERENT: u8 = 4;
     /// Interrupted; the same command continues.
     #[cfg(feature = "train")]
@@ -66,6 +67,10 @@ enum Verb {
     Graph(graph::Args),
     /// Print what one network costs: parameters, MACs, memory, latency
     Cost(cost::Args),
+    /// Print the schedule of one network after a pass of lowering
+    Dump(dump::Args),
+    /// Run emitted int8 code on an emulated target: instructions by layer, flash, stack
+    Bench(bench_target::Args),
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "train")]
     Search(search::Args),
@@ -105,6 +110,8 @@ pub fn main() -> ExitCode {
         Verb::Space(a) => space::run(&a),
         Verb::Graph(a) => graph::run(&a),
         Verb::Cost(a) => cost::run(&a),
+        Verb::Dump(a) => dump::run(&a),
+        Verb::Bench(a) => bench_target::run(&a),
         #[cfg(feature = "train")]
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]

@@ -20,7 +20,7 @@ mod tests;
 pub use calibrate::{calibrate, Calibration, Range};
 pub use histogram::Method;
 pub use scale::{Scale, Table};
-pub use steps::quantise;
+pub use steps::{has_table, quantise};
 
 use crate::lower::ir::TensorId;
 use crate::lower::Lowered;

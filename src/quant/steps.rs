@@ -53,6 +53,16 @@ pub fn quantise(
     }
 }
 
+/// Whether a step's activation is a table; otherwise saturation is the activation, or there is none.
+pub fn has_table(step: &Step) -> bool {
+    match (step.kernel, step.act) {
+        (Kernel::Activation(_), _) => true,
+        (_, None) => false,
+        (Kernel::MaxPool(_) | Kernel::AvgPool(_) | Kernel::Softmax, Some(_)) => true,
+        (_, Some(act)) => !matches!(act, Act::Relu | Act::Relu6),
+    }
+}
+
 type Checked<T> = Result<T, Box<Diagnostic>>;
 
 struct Work<'a> {
@@ -117,11 +127,8 @@ impl Work<'_> {
             | Kernel::Flatten => (x, self.step.act),
             Kernel::Softmax => (Scale::SOFTMAX, self.step.act),
             Kernel::Activation(act) => (x, Some(act)),
-            _ => match self.step.act {
-                // Saturation is the activation.
-                Some(Act::Relu | Act::Relu6) => (self.scale(&self.calibration.output)?, None),
-                act => (self.scale(&self.calibration.before)?, act),
-            },
+            _ if has_table(self.step) => (self.scale(&self.calibration.before)?, self.step.act),
+            _ => (self.scale(&self.calibration.output)?, None),
         };
         let op = self.op(before)?;
         let (table, output) = match act {
