@@ -93,6 +93,7 @@ pub fn generate(path: &Path) -> Result<(String, String, Vec<PathBuf>), BuildErro
     let weights = project.locked_weights(&lock, &design)?;
     let bound = project.bind(&design, &weights).map_err(render)?;
     let text = if project.rust_is_int8() {
+        let bound = project.bind_int8(&design, &weights).map_err(render)?;
         let quantised = project.quantise(&bound, &weights).map_err(render)?;
         let plan = crate::lower::plan(quantised.lowered(), 1);
         single_file_int8(&quantised, &plan, &project.rust_metadata()).map_err(render)?

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Done {
     let (point, origin) = point(&project, &args.point)?;
     let design = project.design(&point).map_err(failed(&project))?;
     let (mut weights, whose) = weights(&project, &design, args)?;
-    let bound = project.bind(&design, &weights).map_err(failed(&project))?;
+    let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
     let (images, which) = images(&project, args.images.max(1));
     if Calibration::load(&bound.lowered, &weights).is_none() {
         calibrate(&bound, &images).map_err(failed(&project))?.store(&bound.lowered, &mut weights);

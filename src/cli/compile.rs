@@ -63,8 +63,11 @@ pub(super) fn run(args: &Args) -> Done {
             make(&project, args, &why)?
         }
     };
-    if project.wants(Precision::Int8) && Calibration::load(&design.lowered, &weights).is_none() {
-        calibrate(&project, &design, &mut weights)?;
+    if project.wants(Precision::Int8) {
+        let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
+        if Calibration::load(&bound.lowered, &weights).is_none() {
+            calibrate(&project, &design, &mut weights)?;
+        }
     }
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
     write_all(&args.out, &files)?;

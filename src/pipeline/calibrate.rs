@@ -20,7 +20,7 @@ pub fn calibrate(
     data: &TrainData,
     weights: &mut Weights,
 ) -> Result<(), PipelineError> {
-    let bound = project.bind(design, weights).map_err(PipelineError::Diagnostics)?;
+    let bound = project.bind_int8(design, weights).map_err(PipelineError::Diagnostics)?;
     let size = design.network.input_fact().elements();
     let count = data.train.len().min(IMAGES);
     let mut images = vec![0.0; count * size];

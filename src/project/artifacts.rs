@@ -5,7 +5,7 @@ use crate::check::spec::{EmitTarget, Precision};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::emit::{onnx, rust};
-use crate::lower::{plan, Bound};
+use crate::lower::{plan, prune, Bound};
 use crate::quant::{quantise, Calibration, Quantised, Scale};
 use crate::weights::Weights;
 use std::path::PathBuf;
@@ -29,6 +29,14 @@ impl Project {
             vec![Diagnostic::error(codes::WEIGHTS, crate::source::Span::default(), e.to_string())
                 .help("train anew")]
         })
+    }
+
+    /// [`Project::bind`] without channels that are constant or never read: what int8 begins with.
+    ///
+    /// # Errors
+    /// If the weights do not fit.
+    pub fn bind_int8(&self, design: &Design, weights: &Weights) -> Result<Bound, Vec<Diagnostic>> {
+        Ok(prune(&self.bind(design, weights)?))
     }
 
     fn onnx_metadata(&self, design: &Design, accuracy: Option<f64>) -> onnx::Metadata {
@@ -95,7 +103,8 @@ impl Project {
         precisions.peek().is_some() && precisions.all(|p| p == Precision::Int8)
     }
 
-    /// The network in int8, by the calibration that the weights carry.
+    /// The network in int8, by the calibration that the weights carry. `bound` is that of
+    /// [`Project::bind_int8`].
     ///
     /// # Errors
     /// If they carry none, or the network cannot be quantised.
@@ -153,7 +162,7 @@ impl Project {
             }
         }
         if self.wants(Precision::Int8) {
-            let quantised = self.quantise(&bound, weights)?;
+            let quantised = self.quantise(&self.bind_int8(design, weights)?, weights)?;
             if wanted(EmitTarget::Onnx, Precision::Int8) {
                 let bytes = onnx::emit_int8(&quantised, &self.onnx_metadata(design, None))?;
                 out.push(Artifact { path: format!("{name}-int8.onnx").into(), bytes });

@@ -232,12 +232,12 @@ fn layer_norm(
     let q: Vec<i128> = row.iter().map(|&q| i128::from(q)).collect();
     let sum: i128 = q.iter().sum();
     let squares: i128 = q.iter().map(|q| q * q).sum();
-    let variance = (n * squares - sum * sum + i128::from(eps)).max(1) as u64;
+    let variance = (256 * (n * squares - sum * sum) + i128::from(eps)).max(1) as u64;
     let zeros = variance.leading_zeros() / 2 * 2;
     let root = u128::from(variance << zeros).isqrt();
     let inverse = ((1u128 << 63) / root).min(u128::from(u32::MAX)) as i128;
     let one = |((q, &w), &b): ((&i128, &i16), &i32)| {
-        let shift = 63 - zeros / 2 - fraction;
+        let shift = 59 - zeros / 2 - fraction;
         let normalised = ((n * q - sum) * inverse + (1 << (shift - 1))) >> shift;
         sat(zy + requantise(i64::from(w) * normalised as i64 + i64::from(b), rescale))
     };

@@ -71,7 +71,7 @@ pub enum QuantisedOp {
         weight_scale: f64,
         /// By feature.
         bias: Vec<i32>,
-        /// `round(n^2 * eps / scale^2)`.
+        /// `round(256 * n^2 * eps / scale^2)`.
         eps: u64,
         /// Fractional bits of normalised values.
         fraction: u32,

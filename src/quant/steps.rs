@@ -271,7 +271,7 @@ impl Work<'_> {
         if scale == 0.0 {
             scale = 1.0;
         }
-        let eps = (n * n) as f64 * f64::from(eps) / f64::from(x.scale).powi(2);
+        let eps = 256.0 * (n * n) as f64 * f64::from(eps) / f64::from(x.scale).powi(2);
         if eps >= 2f64.powi(60) {
             return Err(self.wrong("its input is far smaller than its `eps`"));
         }
