@@ -2,11 +2,13 @@
 //!
 //! Nothing here prints: a [`Watch`] is told what happens and asked whether to stop.
 
+mod calibrate;
 mod finish;
 mod search;
 #[cfg(feature = "verify")]
 mod verify;
 
+pub use calibrate::calibrate;
 pub use finish::{finish, Finished};
 pub use search::{problem, search, Searched};
 #[cfg(feature = "verify")]
