@@ -67,6 +67,8 @@ pub fn finish(
         metrics.returned = returned(project, point);
         front.push(Entry { decisions: space.describe(&point.point), metrics });
     }
+    let mut trained = trained;
+    super::calibrate(project, &design, data, &mut trained.weights)?;
     let bytes = trained.weights.to_safetensors().map_err(|e| PipelineError::Other(e.to_string()))?;
     let mut metrics = project.metrics(&design, accuracy);
     metrics.validation_accuracy = validation;

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "train")]
 mod burn;
+#[cfg(feature = "train")]
+mod calibrate;
 mod command;
 mod evaluator;
 #[cfg(feature = "train")]
@@ -16,6 +18,8 @@ mod verify;
 
 #[cfg(feature = "train")]
 pub use burn::Burn;
+#[cfg(feature = "train")]
+pub use calibrate::calibrate;
 pub use command::Command;
 pub use evaluator::{Evaluator, TrialControl};
 #[cfg(feature = "train")]
