@@ -450,7 +450,7 @@ fn killed_at_random_moments_nothing_is_lost() {
         for _ in 0..5 {
             let mut child =
                 lab.command("search net.hyt").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-            let wait = length.mul_f64(rng.random_range(0.0..0.6));
+            let wait = length.mul_f64(rng.random_range(0.0..0.35));
             std::thread::sleep(wait);
             let running = child.try_wait().unwrap().is_none();
             // SIGKILL: nothing of hytc runs after it.
