@@ -433,6 +433,7 @@ fn interrupted_by_a_signal_it_stops_and_goes_on() {
 fn killed_at_random_moments_nothing_is_lost() {
     let kills: usize = std::env::var("HYTC_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(6);
     let body = "time.sleep(random.random() / 50)\nif t == 5: os.abort()";
+    let trials = 60;
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let (mut killed, mut partly) = (0, 0);
     let mut study = 0;
@@ -440,17 +441,22 @@ fn killed_at_random_moments_nothing_is_lost() {
         // One worker and four in turn.
         let workers = if study % 2 == 0 { 1 } else { 4 };
         study += 1;
-        let whole = Lab::new(workers, body);
+        let new = || {
+            let lab = Lab::new(workers, body);
+            lab.edit("trials = 24", &format!("trials = {trials}"));
+            lab
+        };
+        let whole = new();
         let began = Instant::now();
         whole.succeed("search net.hyt");
         let length = began.elapsed();
-        let lab = Lab::new(workers, body);
+        let lab = new();
         // What was told when hytc was killed, and how many trials had been asked for until then.
         let mut moments = Vec::new();
         for _ in 0..5 {
             let mut child =
                 lab.command("search net.hyt").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-            let wait = length.mul_f64(rng.random_range(0.0..0.35));
+            let wait = length.mul_f64(rng.random_range(0.0..0.5));
             std::thread::sleep(wait);
             let running = child.try_wait().unwrap().is_none();
             // SIGKILL: nothing of hytc runs after it.
@@ -463,7 +469,7 @@ fn killed_at_random_moments_nothing_is_lost() {
             // The program notices that nobody listens; a trial at hand may still end.
             std::thread::sleep(Duration::from_millis(150));
             let told = lab.outcomes();
-            partly += usize::from(!told.is_empty() && told.len() < 24);
+            partly += usize::from(!told.is_empty() && told.len() < trials);
             assert!(told.iter().all(|(n, o)| whole.outcomes().get(n) == Some(o)), "study {study}: {told:?}");
             moments.push((told, lab.asked().len()));
             if killed >= kills {
