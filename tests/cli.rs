@@ -325,14 +325,49 @@ fn research_keeps_the_old_study_and_survives_an_interruption() {
 
 #[test]
 fn the_result_does_not_depend_on_the_number_of_workers() {
+    let spec = SPEC.replace("trials = 4", "workers = 2, trials = 4");
     let one = Lab::new();
+    one.write("net.hyt", &spec);
     one.succeed("compile net.hyt --workers 1");
     let two = Lab::new();
-    two.succeed("compile net.hyt --workers 2");
+    two.write("net.hyt", &spec);
+    two.succeed("compile net.hyt");
     assert_eq!(one.outcomes(), two.outcomes());
     for name in ["net.hyt.lock", "net.hyt.safetensors", "out/net.onnx"] {
         assert!(one.read(name) == two.read(name), "{name} differs");
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn what_a_program_has_chosen_is_trained_with_burn() {
+    let lab = Lab::new();
+    let evaluate = "evaluate command(\"sh\", \"evaluate.sh\") { metrics = [f1 in %, latency in ms] }\n";
+    let spec = SPEC.replace("maximize accuracy", "maximize f1") + evaluate;
+    lab.write("net.hyt", &spec);
+    // The trial's number decides: the third is the best.
+    let program = r#"n=0; while read -r line; do
+        if [ $n = 2 ]; then f=80; else f=$((60 + n)); fi
+        echo "{\"trial\":$n,\"metrics\":{\"f1\":$f,\"latency\":2.5}}"; n=$((n + 1))
+    done"#;
+    lab.write("evaluate.sh", program);
+    lab.succeed("compile net.hyt");
+    let result: Value = serde_json::from_slice(&lab.read("out/net.json")).unwrap();
+    assert_eq!(result["returned"], serde_json::json!({"f1": 0.8, "latency on board": 0.0025}));
+    assert!(result["accuracy"].as_f64().unwrap() > 0.9, "it was trained: {result:#}");
+    let front = result["front"].as_array().unwrap();
+    assert!(!front.is_empty() && front.iter().all(|f| f["accuracy"].is_null()), "{result:#}");
+    assert!(lab.succeed("compile net.hyt").err.contains("is current"));
+    lab.write("net.hyt", &SPEC.replace("maximize accuracy", "minimize params"));
+    assert!(lab.fail("compile net.hyt --locked", 3).contains("`evaluate` of the spec has gone"));
+
+    // Without images there is nothing to train with, and that is said before anything is evaluated.
+    let bare = spec.replace("train   = idx", "// train   = idx").replace("test    = idx", "// test    = idx");
+    lab.write("bare.hyt", &bare);
+    let said = lab.fail("compile bare.hyt", 1);
+    assert!(said.contains("no training images") && said.contains("hytc search --json"), "{said}");
+    assert!(!lab.path("bare.study").exists());
+    lab.succeed("search bare.hyt");
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod seeds;
 mod settings;
 pub mod spec;
 mod task;
+#[cfg(test)]
+mod tests;
 mod training;
 
 use crate::codes;

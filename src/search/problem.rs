@@ -217,4 +217,21 @@ mod tests {
         assert_eq!(l.violation(75.0), 0.25);
         assert_eq!(l.violation(120.0), 0.0);
     }
+
+    #[test]
+    fn beyond_the_ideal_nothing_is_gained() {
+        let t = |maximize, ideal| Target {
+            name: "t".into(),
+            quantity: Quantity::Plain,
+            maximize,
+            known: false,
+            ideal,
+        };
+        assert_eq!(t(false, None).cost(3.0), 3.0);
+        assert_eq!(t(true, None).cost(3.0), -3.0);
+        assert_eq!(t(false, Some(2.0)).cost(1.0), 2.0);
+        assert_eq!(t(false, Some(2.0)).cost(3.0), 3.0);
+        assert_eq!(t(true, Some(0.9)).cost(0.95), -0.9);
+        assert_eq!(t(true, Some(0.9)).cost(0.8), -0.8);
+    }
 }
