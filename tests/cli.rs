@@ -548,3 +548,31 @@ fn a_journal_cut_off_while_it_was_written_loses_its_last_line_only() {
     let said = lab.fail("compile net.hyt", 1);
     assert!(said.contains("journal.jsonl, line") && said.contains("changed after it was written"), "{said}");
 }
+
+#[test]
+fn a_closed_or_full_standard_output_is_no_panic() {
+    let lab = Lab::new();
+    for line in [
+        "check net.hyt",
+        "space net.hyt",
+        "cost net.hyt",
+        "cost net.hyt --json",
+        "graph net.hyt",
+        "dump net.hyt",
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let out = lab.command(line).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let err = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!((out.status.code(), err.as_str()), (Some(0), ""), "hytc {line}: the reader has gone");
+
+        #[cfg(target_os = "linux")]
+        {
+            let full = std::fs::File::create("/dev/full").unwrap();
+            let out = lab.command(line).stdout(full).stderr(Stdio::piped()).output().unwrap();
+            let err = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert_eq!(out.status.code(), Some(1), "hytc {line}: {err}");
+            assert!(err.contains("error: standard output cannot be written"), "hytc {line}: {err}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! `hytc bench SPEC --target ..`: emitted code measured on an emulated target.
 
-use super::common::{error, failed, open, point, print_json, PointArgs, PrecisionArg, SpecArgs};
+use super::common::{error, failed, open, out, point, print_json, PointArgs, PrecisionArg, SpecArgs};
 use super::{exit, Done, Failure};
 use crate::lower::plan;
 use crate::project::{Design, LockState, Project};
@@ -78,12 +78,15 @@ pub(super) fn run(args: &Args) -> Done {
             map.insert("images".into(), (images.len() / size).into());
             map.insert("decisions".into(), project.checked.space.describe(&point).into());
         }
-        print_json(&value);
+        print_json(&value)?;
     } else {
-        println!("{}: {origin}, {whose} weights, int8 on {}", project.name(), board.about);
-        println!("{}", table(&found));
+        out(format_args!("{}: {origin}, {whose} weights, int8 on {}", project.name(), board.about))?;
+        out(format_args!("{}", table(&found)))?;
         let same = if identical { "bit-identical to" } else { "DIFFERENT from" };
-        println!("results on {} {which} images {same} the integer interpreter", images.len() / size);
+        out(format_args!(
+            "results on {} {which} images {same} the integer interpreter",
+            images.len() / size
+        ))?;
     }
     Ok(if identical { ExitCode::SUCCESS } else { ExitCode::from(exit::DIFFERENT) })
 }

@@ -81,7 +81,7 @@ impl From<ProjectError> for Failure {
 pub(super) fn open(args: &SpecArgs) -> Result<Project, Failure> {
     let project = Project::open(&args.spec)?;
     if !project.warnings.is_empty() {
-        anstream::eprintln!("{}", rendered(&project.warnings, &project.sources));
+        say(format_args!("{}", rendered(&project.warnings, &project.sources)));
     }
     Ok(project)
 }
@@ -142,10 +142,35 @@ fn from_file(path: &Path) -> Result<Values, Failure> {
     }
 }
 
+/// Prints a line, or lines, on standard output: what a verb gives. A reader who has seen enough and
+/// closed the pipe is no failure; the verb goes on to its exit code.
+///
+/// # Errors
+/// If the system refuses the text, as a full disk does.
+pub(super) fn out(text: impl std::fmt::Display) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(error(format!("standard output cannot be written: {e}"))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something on standard error. Where nobody can hear it, that is nobody's failure.
+pub(super) fn say(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
 /// Prints a JSON value, indented.
-pub(super) fn print_json(value: &impl serde::Serialize) {
+///
+/// # Errors
+/// As [`out`].
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     // Values of maps with text keys cannot fail to serialise.
-    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+    out(serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
 /// Writes files below a folder.

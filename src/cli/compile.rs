@@ -1,6 +1,6 @@
 //! `hytc compile`
 
-use super::common::{error, failed, open, print_json, write_all, SpecArgs};
+use super::common::{error, failed, open, out, print_json, say, write_all, SpecArgs};
 use super::{exit, Done, Failure};
 use crate::check::spec::Precision;
 use crate::project::{Artifact, Design, Lock, LockState, Project};
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args) -> Done {
         LockState::Current(lock) if !args.research => {
             let design = project.locked_design(&lock).map_err(failed(&project))?;
             let weights = project.locked_weights(&lock, &design)?;
-            anstream::eprintln!("{} is current: emitting from it", project.lock_path().display());
+            say(format_args!("{} is current: emitting from it", project.lock_path().display()));
             (*lock, design, weights)
         }
         state => {
@@ -75,23 +75,27 @@ pub(super) fn run(args: &Args) -> Done {
         let summary = files.iter().find(|f| f.path.extension().is_some_and(|e| e == "json"));
         let value: serde_json::Value =
             summary.and_then(|f| serde_json::from_slice(&f.bytes).ok()).unwrap_or_default();
-        print_json(&value);
+        print_json(&value)?;
     } else {
-        print_summary(args, &lock, &files);
+        print_summary(args, &lock, &files)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) {
+fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) -> Result<(), Failure> {
     let m = &lock.chosen.metrics;
-    println!("chosen:");
+    out(format_args!("chosen:"))?;
     for (path, value) in &lock.chosen.decisions {
-        println!("  {path} = {value}");
+        out(format_args!("  {path} = {value}"))?;
     }
-    println!("  accuracy {:.2} %, {} parameters, {} MACs", m.accuracy * 100.0, m.params, m.macs);
-    println!("  RAM {:.1} KiB, flash {:.1} KiB", m.ram_bytes as f64 / 1024.0, m.flash_bytes as f64 / 1024.0);
+    out(format_args!("  accuracy {:.2} %, {} parameters, {} MACs", m.accuracy * 100.0, m.params, m.macs))?;
+    out(format_args!(
+        "  RAM {:.1} KiB, flash {:.1} KiB",
+        m.ram_bytes as f64 / 1024.0,
+        m.flash_bytes as f64 / 1024.0
+    ))?;
     for (device, ms) in &m.latency_ms {
-        println!("  {ms:.2} ms on {device} (predicted)");
+        out(format_args!("  {ms:.2} ms on {device} (predicted)"))?;
     }
     let mut wrote = Vec::new();
     for f in files {
@@ -104,7 +108,7 @@ fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) {
         }
     }
     wrote.dedup();
-    println!("wrote {}", wrote.join(", "));
+    out(format_args!("wrote {}", wrote.join(", ")))
 }
 
 /// Calibrates weights of an earlier version, which carry none.
@@ -148,12 +152,12 @@ fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights)
 fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
     use super::progress::Screen;
     if !why.is_empty() {
-        anstream::eprintln!("{}: {}", project.lock_path().display(), why.join("; "));
+        say(format_args!("{}: {}", project.lock_path().display(), why.join("; ")));
     }
     let screen = Screen::new();
     let work = super::search::prepare(project, args.research, &screen)?;
     let searched = super::search::search(project, &work, args.workers, &screen)?;
-    anstream::eprintln!("\n{}", searched.table);
+    say(format_args!("\n{}", searched.table));
     let finished = crate::pipeline::finish(project, &searched, &work.data, &work.hash, &screen);
     screen.clear();
     let finished = finished.map_err(|e| super::search::failure(project, e))?;
@@ -161,10 +165,10 @@ fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design,
     let limits = &project.checked.spec.goal.requirements;
     for r in limits.iter().filter(|r| r.at_least && finished.lock.chosen.metrics.accuracy < r.limit) {
         let (line, _) = project.sources.line_column(r.span);
-        anstream::eprintln!(
+        say(format_args!(
             "warning: the chosen network reaches {:.2} % on the test images, less than line {line} requires",
             finished.lock.chosen.metrics.accuracy * 100.0
-        );
+        ));
     }
     Ok((finished.lock, finished.design, finished.weights))
 }

@@ -1,6 +1,6 @@
 //! `hytc graph`
 
-use super::common::{failed, open, point, PointArgs, SpecArgs};
+use super::common::{failed, open, out, point, PointArgs, SpecArgs};
 use super::Done;
 use crate::graph::draw;
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> Done {
     };
     match &args.out {
         Some(path) => crate::project::write_atomic(path, text.as_bytes())?,
-        None => print!("{text}"),
+        None => out(text.trim_end())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -126,7 +126,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            anstream::eprintln!("{}", failure.text.trim_end());
+            common::say(format_args!("{}", failure.text.trim_end()));
             ExitCode::from(failure.code)
         }
     }

@@ -1,6 +1,6 @@
 //! `hytc new`
 
-use super::common::error;
+use super::common::{error, out};
 use super::{Done, Failure};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,8 +32,10 @@ pub(super) fn run(args: &Args) -> Done {
     }
     let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     crate::project::write_atomic(&path, TEMPLATE.replace("NAME", &name).as_bytes())?;
-    println!("wrote {}", path.display());
-    println!("put images into {name}-images/train/<class>/ and {name}-images/test/<class>/, then run");
-    println!("  hytc check {0} && hytc compile {0}", path.display());
+    out(format_args!("wrote {}", path.display()))?;
+    out(format_args!(
+        "put images into {name}-images/train/<class>/ and {name}-images/test/<class>/, then run"
+    ))?;
+    out(format_args!("  hytc check {0} && hytc compile {0}", path.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! Progress on standard error: bars on a terminal, a line now and then elsewhere.
 
+use super::common::say;
 use crate::pipeline::{Event, Watch};
 use crate::search::Outcome;
 use crate::train::Progress;
@@ -50,7 +51,7 @@ impl Screen {
             if STOP.swap(true, Ordering::SeqCst) {
                 std::process::exit(i32::from(super::exit::STOPPED));
             }
-            anstream::eprintln!("stopping (again to end at once)");
+            say(format_args!("stopping (again to end at once)"));
         });
         Screen {
             bars: MultiProgress::new(),
@@ -64,7 +65,7 @@ impl Screen {
         if self.terminal {
             let _ = self.bars.println(text);
         } else {
-            anstream::eprintln!("{text}");
+            say(format_args!("{text}"));
         }
     }
 
@@ -120,7 +121,7 @@ impl Screen {
             };
             let left = elapsed.map_or(String::new(), |e| remaining(e, at, steps));
             let name = trial.map_or("training".to_string(), |n| format!("trial {n}"));
-            anstream::eprintln!("  {name}: {text}{left}");
+            say(format_args!("  {name}: {text}{left}"));
             s.told = Some(Instant::now());
         }
     }
@@ -158,7 +159,7 @@ impl Screen {
                 bar.set_message(left.trim_start_matches(", ").to_string());
                 let _ = self.bars.println(line);
             }
-            _ => anstream::eprintln!("{line}{left}"),
+            _ => say(format_args!("{line}{left}")),
         }
         s.told = Some(Instant::now());
     }

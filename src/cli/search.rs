@@ -1,6 +1,6 @@
 //! `hytc search`, and what `compile` shares with it.
 
-use super::common::{error, open, print_json, rendered, SpecArgs};
+use super::common::{error, open, out, print_json, rendered, say, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
 use crate::codes;
@@ -40,10 +40,10 @@ pub(super) fn run(args: &Args) -> Done {
     let searched = search(&project, &work, args.workers, &screen)?;
     research_done(&project);
     if args.json {
-        print_json(&searched.summary);
+        print_json(&searched.summary)?;
     } else {
-        println!("{}", searched.table);
-        println!("drawn to {}", project.study_path().join("front.svg").display());
+        out(format_args!("{}", searched.table))?;
+        out(format_args!("drawn to {}", project.study_path().join("front.svg").display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -146,7 +146,7 @@ fn put_aside(project: &Project) -> Result<(), Failure> {
     let Some(free) = free else { return Ok(()) };
     std::fs::rename(&path, &free)
         .map_err(|e| Failure::new(error(format!("`{}` cannot be renamed: {e}", path.display()))))?;
-    anstream::eprintln!("the old study is kept as {}", free.display());
+    say(format_args!("the old study is kept as {}", free.display()));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! `hytc space`
 
-use super::common::{open, print_json, SpecArgs};
+use super::common::{open, out, print_json, SpecArgs};
 use super::Done;
 use crate::space::{DecisionKind, SearchSpace, Size};
 use rand::SeedableRng;
@@ -45,16 +45,16 @@ pub(super) fn run(args: &Args) -> Done {
         let exact = matches!(size, Size::Exact(_));
         print_json(&serde_json::json!({
             "size": size.to_string(), "exact": exact, "decisions": decisions, "sample": sample,
-        }));
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let width = space.decisions().iter().map(|d| d.path.len()).max().unwrap_or(0);
     for d in space.decisions() {
-        println!("{:width$}  {}", d.path, d.values.join(" "));
+        out(format_args!("{:width$}  {}", d.path, d.values.join(" ")))?;
     }
-    println!("{} decisions, {size} points", space.decisions().len());
+    out(format_args!("{} decisions, {size} points", space.decisions().len()))?;
     for point in sample {
-        println!("{}", serde_json::Value::Object(point));
+        out(format_args!("{}", serde_json::Value::Object(point)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

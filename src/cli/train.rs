@@ -1,6 +1,6 @@
 //! `hytc train`
 
-use super::common::{error, failed, open, point, print_json, PointArgs, SpecArgs};
+use super::common::{error, failed, open, out, point, print_json, PointArgs, SpecArgs};
 use super::progress::Screen;
 use super::{Done, Failure};
 use crate::pipeline::{Event, Watch};
@@ -83,15 +83,15 @@ pub(super) fn run(args: &Args) -> Done {
             "validation_accuracy": trained.validation_accuracy,
             "best_epoch": trained.best_epoch,
             "history": trained.history,
-        }));
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     for e in &trained.history {
         let validation = e.validation_accuracy.map_or("-".to_string(), |a| format!("{:.2} %", a * 100.0));
-        println!("epoch {:3}  loss {:.4}  validation {validation}", e.epoch, e.train_loss);
+        out(format_args!("epoch {:3}  loss {:.4}  validation {validation}", e.epoch, e.train_loss))?;
     }
     if let Some(a) = accuracy {
-        println!("test accuracy {:.2} % (weights of epoch {})", a * 100.0, trained.best_epoch);
+        out(format_args!("test accuracy {:.2} % (weights of epoch {})", a * 100.0, trained.best_epoch))?;
     }
     Ok(ExitCode::SUCCESS)
 }

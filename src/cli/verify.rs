@@ -1,6 +1,6 @@
 //! `hytc verify`
 
-use super::common::{error, failed, open, print_json, SpecArgs};
+use super::common::{error, failed, open, out, print_json, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
 use crate::pipeline::verify;
@@ -64,19 +64,19 @@ pub(super) fn run(args: &Args) -> Done {
     screen.clear();
     let verified = result.map_err(|e| super::search::failure(&project, e))?;
     if args.json {
-        print_json(&verified);
+        print_json(&verified)?;
     } else {
-        println!("{} test images, against the trained network in burn:", verified.images);
-        println!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement");
+        out(format_args!("{} test images, against the trained network in burn:", verified.images))?;
+        out(format_args!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement"))?;
         for c in &verified.comparisons {
             let a = &c.agreement;
-            println!(
+            out(format_args!(
                 "{:22} {:>14.2e} {:>14.2e} {:>8.2} %",
                 c.what,
                 a.max_difference,
                 a.mean_difference,
                 a.argmax_agreement * 100.0
-            );
+            ))?;
         }
     }
     if verified.passed() {
