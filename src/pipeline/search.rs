@@ -4,8 +4,8 @@ use super::{Event, PipelineError, Watch};
 use crate::check::spec::Metric;
 use crate::project::Project;
 use crate::search::{
-    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Sample, Session, Settings, Study,
-    StudySummary, Trial, Verdict,
+    front_svg, Finish, JournalError, Known, Limit, Outcome, Problem, Quantity, Sample, Session, Settings,
+    Study, StudySummary, Trial, Verdict,
 };
 use crate::space::Point;
 use crate::train::{train, Control, EpochStats, Progress, TrainData, TrainError};
@@ -85,6 +85,10 @@ pub fn search(
     let done = session.study().records().iter().filter(|r| r.outcome.is_some()).count();
     watch.event(Event::Search { done, trials });
     run(project, data, &mut session, workers, watch)?;
+    if let Some(Finish::Exhausted(shortage)) = session.study().finish() {
+        let count = session.study().records().len();
+        watch.event(Event::Note(format!("the search ended after {count} of {trials} trials: {shortage}")));
+    }
     report(&session, &folder, project.name())
 }
 

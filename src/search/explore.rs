@@ -50,6 +50,17 @@ pub struct Shortage {
     pub invalid: Option<String>,
 }
 
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let n = self.looked_at;
+        if self.exhaustive {
+            write!(f, "none of the {n} points of the space is new and keeps all requirements")
+        } else {
+            write!(f, "no new point that keeps all constraints and requirements was found among {n}")
+        }
+    }
+}
+
 /// Looks at points and remembers what it saw.
 pub struct Explorer<'a> {
     /// The space.
