@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     weights: Option<std::path::PathBuf>,
     /// Images to run, at least one
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = super::common::at_least_one)]
     images: usize,
     /// Print JSON: `instructions`, `arena_bytes`, `flash_bytes`, `code_bytes`, `constant_bytes`,
     /// `stack_bytes`, `layers`, `identical`
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Done {
     let design = project.design(&point).map_err(failed(&project))?;
     let (mut weights, whose) = weights(&project, &design, args)?;
     let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
-    let (images, which) = images(&project, args.images.max(1));
+    let (images, which) = images(&project, args.images);
     if Calibration::load(&bound.lowered, &weights).is_none() {
         calibrate(&bound, &images).map_err(failed(&project))?.store(&bound.lowered, &mut weights);
     }

@@ -5,6 +5,7 @@ use crate::diag::{self, Diagnostic};
 use crate::project::{LockState, Project, ProjectError};
 use crate::source::Sources;
 use crate::space::Point;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,15 @@ impl PrecisionArg {
             PrecisionArg::Float => "float",
             PrecisionArg::Int8 => "int8",
         }
+    }
+}
+
+/// A count on the command line that must be at least one.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_string()),
+        Ok(n) => Ok(n),
+        Err(e) => Err(format!("{e}")),
     }
 }
 
@@ -173,10 +183,27 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     out(serde_json::to_string_pretty(value).unwrap_or_default())
 }
 
-/// Writes files below a folder.
+/// Writes files below a folder, and removes kernels that an earlier emission left there and the
+/// network of this one does not need. Other files are the user's and stay.
 pub(super) fn write_all(folder: &Path, files: &[crate::project::Artifact]) -> Result<(), Failure> {
     for f in files {
         crate::project::write_atomic(&folder.join(&f.path), &f.bytes)?;
+    }
+    let kernels = files.iter().filter_map(|f| f.path.parent().filter(|p| p.ends_with("src/kernels")));
+    for place in kernels.collect::<BTreeSet<_>>() {
+        for kernel in hytc_kernels::sources::FLOAT.iter().chain(hytc_kernels::sources::INT8) {
+            let path = place.join(format!("{}.rs", kernel.name));
+            if files.iter().any(|f| f.path == path) {
+                continue;
+            }
+            let path = folder.join(path);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(crate::project::io(&path, "removed", e).into());
+                }
+                _ => {}
+            }
+        }
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[command(flatten)]
     point: PointArgs,
     /// Epochs, instead of the spec's
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     epochs: Option<usize>,
     /// Seed of the weights and of the order of the images [default: the search's]
     #[arg(long)]
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Done {
     let screen = Screen::new();
     let work = super::search::read(&project, &screen)?;
     let mut config = spec.finish.clone();
-    config.epochs = args.epochs.unwrap_or(config.epochs).max(1);
+    config.epochs = args.epochs.unwrap_or(config.epochs);
     let seed = args.seed.unwrap_or(spec.search.seed);
     screen.event(Event::Start { trial: None, what: origin.to_string() });
     let trained = train(&design.network, &work.data, &config, seed, 0, &Told(&screen));

@@ -21,10 +21,10 @@ pub(super) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
     /// Test images to compare on [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     images: Option<usize>,
     /// Largest difference of a logit
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
     tolerance: f64,
     /// A Python with numpy and onnxruntime, to compare with ONNX Runtime too
     #[arg(long, value_name = "PYTHON")]
@@ -32,6 +32,14 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        Ok(_) => Err("it must be a number of at least 0".to_string()),
+        Err(e) => Err(format!("{e}")),
+    }
 }
 
 pub(super) fn run(args: &Args) -> Done {
