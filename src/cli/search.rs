@@ -3,11 +3,13 @@
 use super::common::{error, open, out, print_json, rendered, say, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
+use crate::check::spec::Task;
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::pipeline::{self, PipelineError, Searched};
 use crate::project::Project;
 use crate::search::JournalError;
+use crate::source::Span;
 use crate::train::TrainData;
 use std::process::ExitCode;
 
@@ -26,7 +28,7 @@ pub(super) struct Args {
     #[arg(long)]
     research: bool,
     /// Trainings at a time [default: the spec's `workers`]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     workers: Option<usize>,
     /// Print the study's summary as JSON
     #[arg(long)]
@@ -57,8 +59,12 @@ pub(super) struct Work {
 /// Reads the data; puts an old study aside if asked to, or if it is of another spec.
 pub(super) fn prepare(project: &Project, research: bool, screen: &Screen) -> Result<Work, Failure> {
     let impossible = project.impossible();
-    if !impossible.is_empty() {
-        return Err(Failure::new(rendered(&impossible, &project.sources)));
+    let text = rendered(&impossible, &project.sources);
+    if crate::diag::has_errors(&impossible) {
+        return Err(Failure::new(text));
+    }
+    if !text.is_empty() {
+        say(text);
     }
     let work = read(project, screen)?;
     if research {
@@ -98,23 +104,33 @@ pub(super) fn read(project: &Project, screen: &Screen) -> Result<Work, Failure> 
         return Err(Failure::new(rendered(&[d], &project.sources)));
     }
     screen.note("reading the images");
-    let data_failure = |e: crate::data::DataError| {
-        let span = task.train.as_ref().map_or(task.span, |t| t.span);
-        let span = match (&e, &task.test) {
-            // The message names the file; the place should name the right line too.
-            (e, Some(test)) if e.to_string().contains(test.path.trim_start_matches("../")) => test.span,
-            _ => span,
-        };
-        Failure::new(rendered(&[e.diagnostic(span)], &project.sources))
-    };
-    let hash = crate::data::fingerprint(task, project.dir()).map_err(data_failure)?;
-    let data =
-        TrainData::load(task, project.dir(), project.checked.spec.search.seed).map_err(data_failure)?;
+    let train = task.train.as_ref().map_or(task.span, |t| t.span);
+    let data = TrainData::load(task, project.dir(), project.checked.spec.search.seed)
+        .map_err(|e| data_failure(project, &e, train))?;
     // Better to hear of bad test images now than after the search.
-    if task.test.is_some() {
-        crate::data::load_test(task, project.dir()).map_err(data_failure)?;
+    if let Some(test) = &task.test {
+        crate::data::load_test(task, project.dir()).map_err(|e| data_failure(project, &e, test.span))?;
     }
+    let hash = fingerprint(project)?;
     Ok(Work { data, hash })
+}
+
+/// The hash of the data.
+pub(super) fn fingerprint(project: &Project) -> Result<String, Failure> {
+    let task = &project.checked.spec.task;
+    crate::data::fingerprint(task, project.dir()).map_err(|e| {
+        // The place is that of the images that cannot be read.
+        let train_only = Task { test: None, ..task.clone() };
+        let source = match crate::data::fingerprint(&train_only, project.dir()) {
+            Ok(_) => &task.test,
+            Err(_) => &task.train,
+        };
+        data_failure(project, &e, source.as_ref().map_or(task.span, |s| s.span))
+    })
+}
+
+fn data_failure(project: &Project, e: &crate::data::DataError, span: Span) -> Failure {
+    Failure::new(rendered(&[e.diagnostic(span)], &project.sources))
 }
 
 /// Searches; where the study on disk is of another spec, it is put aside first.
