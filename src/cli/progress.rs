@@ -36,6 +36,8 @@ struct State {
     told: Option<Instant>,
     /// The epoch of the final training whose steps are done.
     validating: usize,
+    /// The step that each training began this process with: more than 0 where it went on.
+    first: BTreeMap<Option<usize>, usize>,
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -89,11 +91,15 @@ impl Screen {
         let bar = ProgressBar::new(1000).with_style(style("  {prefix} {bar:24} {msg}")).with_prefix(name);
         let bar = if self.terminal { self.bars.add(bar) } else { bar };
         s.trainings.insert(trial, (bar, what));
+        s.first.remove(&trial);
     }
 
     fn progress(&self, s: &mut State, trial: Option<usize>, p: &Progress) {
         let steps = (p.epochs * p.steps).max(1);
         let at = (p.epoch.saturating_sub(1) * p.steps + p.step).min(steps);
+        // What was trained by an earlier process took none of this one's time.
+        let first = *s.first.entry(trial).or_insert(at.saturating_sub(1));
+        let (fresh, rest) = (at - first.min(at), steps - first.min(at));
         let rate = p.images_per_second;
         let accuracy =
             p.validation_accuracy.map_or(String::new(), |a| format!(", validation {:.1} %", a * 100.0));
@@ -102,7 +108,7 @@ impl Screen {
         if let Some((bar, _)) = s.trainings.get(&trial) {
             if self.terminal {
                 bar.set_position((at * 1000 / steps) as u64);
-                let left = remaining(bar.elapsed(), at, steps);
+                let left = remaining(bar.elapsed(), fresh, rest);
                 bar.set_message(format!("{text}{left}"));
                 return;
             }
@@ -119,7 +125,7 @@ impl Screen {
                 None => s.began.map(|b| b.elapsed()),
                 Some(_) => None,
             };
-            let left = elapsed.map_or(String::new(), |e| remaining(e, at, steps));
+            let left = elapsed.map_or(String::new(), |e| remaining(e, fresh, rest));
             let name = trial.map_or("training".to_string(), |n| format!("trial {n}"));
             say(format_args!("  {name}: {text}{left}"));
             s.told = Some(Instant::now());
