@@ -30,6 +30,8 @@ use std::process::ExitCode;
 mod exit {
     /// The spec, the data, a file or a result is not usable.
     pub(super) const FAILED: u8 = 1;
+    /// The command line asks for something that there is not.
+    pub(super) const USAGE: u8 = 2;
     /// `--locked`, and the lock is missing or not current.
     pub(super) const NOT_LOCKED: u8 = 3;
     /// The forms of a network do not agree.
