@@ -13,9 +13,9 @@ mod cost;
 mod dump;
 mod graph;
 mod new;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod progress;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod search;
 mod space;
 #[cfg(feature = "train")]
@@ -37,7 +37,7 @@ mod exit {
     /// The forms of a network do not agree.
     pub(super) const DIFFERENT: u8 = 4;
     /// Interrupted; the same command continues.
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     pub(super) const STOPPED: u8 = 130;
 }
 
@@ -77,7 +77,7 @@ enum Verb {
     /// Measure emitted code on an emulated target (instructions, flash, stack), or the search engine
     Bench(bench::Args),
     /// Search the space for the Pareto front (continues where it stopped)
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     Search(search::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
         Verb::Cost(a) => cost::run(&a),
         Verb::Dump(a) => dump::run(&a),
         Verb::Bench(a) => bench::run(&a),
-        #[cfg(feature = "train")]
+        #[cfg(feature = "search")]
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),

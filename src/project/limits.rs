@@ -1,7 +1,7 @@
 //! Requirements that no network of the space can meet, found before anything is trained.
 
 use super::Project;
-use crate::check::spec::{Measure, Metric, Requirement};
+use crate::check::spec::{Dimension, Measure, Metric, Requirement};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::space::{DecisionKind, Point, SearchSpace};
@@ -24,10 +24,11 @@ impl Project {
     pub fn impossible(&self) -> Vec<Diagnostic> {
         let goal = self.checked.spec.goal.requirements.iter();
         let mut limits: Vec<(Requirement, bool)> =
-            goal.filter(|r| r.measure.metric.is_computed()).map(|r| (*r, false)).collect();
+            goal.filter(|r| r.measure.computed).map(|r| (r.clone(), false)).collect();
         for (i, (device, profile)) in self.checked.spec.devices.iter().zip(&self.profiles).enumerate() {
             for (metric, has) in [(Metric::Ram, profile.ram()), (Metric::Flash, profile.flash())] {
-                let measure = Measure { metric, device: Some(i) };
+                let measure =
+                    Measure { metric, device: Some(i), dimension: Dimension::Bytes, computed: true };
                 let limit = has as f64;
                 // A limit of the goal that is at least as strict says it already.
                 if !limits.iter().any(|(r, _)| r.measure == measure && r.limit <= limit) {
@@ -62,7 +63,7 @@ impl Project {
         }
         let names = self.device_names();
         let device = r.measure.device.and_then(|d| names.get(d)).map_or("", String::as_str);
-        let metric = r.measure.metric;
+        let metric = &r.measure.metric;
         let show = |x: f64| match metric {
             Metric::Ram | Metric::Flash => format!("{:.1} KiB", x / 1024.0),
             Metric::Latency => format!("{:.2} ms", x * 1e3),
@@ -143,10 +144,6 @@ impl Project {
     fn value(&self, measure: &Measure, point: &Point) -> Option<f64> {
         let design = self.design(point).ok()?;
         let names = self.device_names();
-        let key = match measure.device.and_then(|d| names.get(d)) {
-            Some(device) => format!("{} on {device}", measure.metric.name()),
-            None => measure.metric.name().to_string(),
-        };
-        self.known_values(&design).get(&key).copied()
+        self.known_values(&design).get(&measure.name(&names)).copied()
     }
 }

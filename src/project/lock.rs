@@ -10,7 +10,9 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Metrics {
     /// Fraction of images classified rightly: of the test images for the result, of the validation
-    /// images after the trial's short training for the other points of the front.
+    /// images after the trial's short training for the other points of the front. Not a number where
+    /// the trials were evaluated by a program that returns none.
+    #[serde(with = "maybe")]
     pub accuracy: f64,
     /// Fraction of the validation images classified rightly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,11 +27,26 @@ pub struct Metrics {
     pub ram_bytes: u64,
     /// Predicted milliseconds of one inference by device.
     pub latency_ms: BTreeMap<String, f64>,
+    /// What the spec's program returned of the trial, by name in base units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub returned: BTreeMap<String, f64>,
+}
+
+/// A number, or null where it is none: JSON has no other way to say so.
+mod maybe {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
+        x.is_finite().then_some(x).serialize(s)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(d: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(d)?.unwrap_or(f64::NAN))
+    }
 }
 
 impl Metrics {
-    /// What contradicts the figures computed of the same network, or cannot be, as sentences. The
-    /// accuracy is measured, so only its range is checked.
+    /// What contradicts the figures computed of the same network, as sentences.
     pub fn wrong(&self, computed: &Metrics) -> Vec<String> {
         let mut out = Vec::new();
         let counts = [
@@ -51,10 +68,16 @@ impl Metrics {
         if !same {
             out.push("its `latency_ms` is not what the network is predicted to take".to_string());
         }
+        out
+    }
+
+    /// Accuracies that are no fractions, as sentences.
+    pub fn wrong_accuracies(&self) -> Vec<String> {
+        let mut out = Vec::new();
         let accuracies =
             [("accuracy", Some(self.accuracy)), ("validation_accuracy", self.validation_accuracy)];
         for (name, value) in accuracies {
-            if let Some(value) = value.filter(|v| !(0.0..=1.0).contains(v)) {
+            if let Some(value) = value.filter(|v| *v < 0.0 || *v > 1.0) {
                 out.push(format!("its `{name}` {value} is no fraction between 0 and 1"));
             }
         }
@@ -145,6 +168,9 @@ impl Lock {
             if self.spec.get(part) != Some(hash) {
                 out.push(format!("`{part}` of the spec has changed"));
             }
+        }
+        for part in self.spec.keys().filter(|p| !spec.contains_key(*p)) {
+            out.push(format!("`{part}` of the spec has gone"));
         }
         for (device, hash) in devices {
             if self.devices.get(device) != Some(hash) {

@@ -217,6 +217,7 @@ impl Project {
             match self.locked_design(&lock) {
                 Ok(design) if design.network.hash() == lock.network => {
                     why.extend(lock.chosen.metrics.wrong(&self.metrics(&design, 0.0)));
+                    why.extend(lock.chosen.metrics.wrong_accuracies());
                     let front = lock.front.iter().enumerate();
                     why.extend(front.flat_map(|(i, e)| self.front_entry_wrong(i, e)));
                 }
@@ -233,10 +234,14 @@ impl Project {
     /// What contradicts itself in a point of a lock's front.
     fn front_entry_wrong(&self, index: usize, entry: &Entry) -> Vec<String> {
         let point = self.checked.space.point(&entry.decisions, None);
-        let wrong = match point.and_then(|p| self.design(&p)) {
+        let mut wrong = match point.and_then(|p| self.design(&p)) {
             Ok(design) => entry.metrics.wrong(&self.metrics(&design, 0.0)),
             Err(_) => vec!["it is no point of the space".to_string()],
         };
+        // What a program returned is in a unit of its own.
+        if self.checked.spec.evaluate.is_none() {
+            wrong.extend(entry.metrics.wrong_accuracies());
+        }
         wrong.into_iter().map(|why| format!("point {} of its front: {why}", index + 1)).collect()
     }
 
