@@ -26,6 +26,8 @@ pub mod project;
 pub mod target;
 
 #[cfg(feature = "search")]
+pub mod bench;
+#[cfg(feature = "search")]
 pub mod search;
 
 #[cfg(feature = "train")]

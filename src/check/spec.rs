@@ -210,6 +210,32 @@ pub enum Algorithm {
     Nsga2,
     /// Multi-objective Bayesian optimisation.
     Mobo,
+    /// Multi-objective tree-structured Parzen estimators (Ozaki et al. 2022).
+    Tpe,
+    /// Pareto local search (Paquete, Chiarandini and Stuetzle 2004).
+    LocalSearch,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Algorithm; 5] =
+        [Algorithm::Mobo, Algorithm::Nsga2, Algorithm::Tpe, Algorithm::LocalSearch, Algorithm::Random];
+
+    /// The name in the language.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Mobo => "mobo",
+            Algorithm::Nsga2 => "nsga2",
+            Algorithm::Tpe => "tpe",
+            Algorithm::LocalSearch => "local_search",
+            Algorithm::Random => "random",
+        }
+    }
+
+    /// That of a name.
+    pub fn named(name: &str) -> Option<Algorithm> {
+        Algorithm::ALL.into_iter().find(|a| a.name() == name)
+    }
 }
 
 /// How to search.
@@ -225,6 +251,9 @@ pub struct Search {
     pub seed: u64,
     /// Trials trained at once; the result does not depend on it where results are told in order.
     pub workers: usize,
+    /// A trial is stopped after an epoch once the probability that its result will be on the front
+    /// is below this; 0: never.
+    pub hopeless: f64,
     /// How a trial is trained.
     pub train: Training,
     /// Where.

@@ -10,7 +10,7 @@ use crate::target::{measure, Board, Measured, BOARDS};
 use crate::weights::Weights;
 use std::process::ExitCode;
 
-const AFTER: &str = "Examples:
+pub(super) const AFTER: &str = "Examples:
   hytc bench specs/mobilenet_v1.hyt --target cortex-m4 --precision int8
   hytc bench specs/fashion.hyt --target cortex-m7 --precision int8 --point mixer=attention --json
 

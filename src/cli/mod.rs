@@ -2,6 +2,8 @@
 //!
 //! Results go to standard output, everything else (diagnostics, progress) to standard error.
 
+#[cfg(feature = "search")]
+mod bench;
 mod bench_target;
 mod check;
 mod common;
@@ -70,10 +72,14 @@ enum Verb {
     /// Print the schedule of one network after a pass of lowering
     Dump(dump::Args),
     /// Run emitted int8 code on an emulated target: instructions by layer, flash, stack
+    #[cfg(not(feature = "search"))]
     Bench(bench_target::Args),
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "train")]
     Search(search::Args),
+    /// Measure emitted int8 code on an emulated target, or the search engine on known problems
+    #[cfg(feature = "search")]
+    Bench(bench::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -111,11 +117,14 @@ pub fn main() -> ExitCode {
         Verb::Graph(a) => graph::run(&a),
         Verb::Cost(a) => cost::run(&a),
         Verb::Dump(a) => dump::run(&a),
+        #[cfg(not(feature = "search"))]
         Verb::Bench(a) => bench_target::run(&a),
         #[cfg(feature = "train")]
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),
+        #[cfg(feature = "search")]
+        Verb::Bench(a) => bench::run(&a),
         Verb::Compile(a) => compile::run(&a),
         #[cfg(all(feature = "train", feature = "verify"))]
         Verb::Verify(a) => verify::run(&a),

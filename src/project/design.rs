@@ -59,6 +59,22 @@ impl Project {
         out
     }
 
+    /// What a study knows of a point before anything is trained.
+    ///
+    /// # Errors
+    /// Why the point is no network.
+    #[cfg(feature = "search")]
+    pub fn known_point(&self, point: &Point) -> Result<crate::search::KnownPoint, String> {
+        let design = self
+            .design(point)
+            .map_err(|d| d.first().map_or_else(|| "not a network".to_string(), |d| d.message.clone()))?;
+        Ok(crate::search::KnownPoint {
+            hash: design.network.hash(),
+            values: self.known_values(&design),
+            features: design.features(),
+        })
+    }
+
     /// The figures of a design for files that programs read. Flash is the largest of the devices'.
     pub fn metrics(&self, design: &Design, accuracy: f64) -> Metrics {
         let c = &design.cost;

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod design;
+mod features;
 mod limits;
 mod lock;
 
@@ -88,6 +89,14 @@ impl Project {
     pub fn open(path: &Path) -> Result<Project, ProjectError> {
         let bytes = std::fs::read(path).map_err(|e| io(path, "read", e))?;
         let text = String::from_utf8(bytes).map_err(|_| io(path, "read", "it is not UTF-8 text"))?;
+        Project::from_text(path, text)
+    }
+
+    /// As [`Project::open`], of a spec whose text is at hand; `path` is where it would be.
+    ///
+    /// # Errors
+    /// As [`Project::open`].
+    pub fn from_text(path: &Path, text: String) -> Result<Project, ProjectError> {
         let shown = path.to_string_lossy().replace('\\', "/");
         let load = |p: &str| std::fs::read_to_string(p).map_err(|e| e.to_string());
         let report = check::check(&shown, &text, &load);

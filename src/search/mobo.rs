@@ -136,7 +136,7 @@ impl Mobo {
         hidden: &[Record],
         rng: &mut dyn Rng,
     ) -> Option<Arc<Candidate>> {
-        let done: Vec<&Record> = visible.iter().filter(|r| r.is_done()).collect();
+        let done: Vec<&Record> = visible.iter().filter(|r| r.has_estimate()).collect();
         if done.len() < 2 {
             return None;
         }
@@ -155,7 +155,7 @@ impl Mobo {
         }
         let mut raw: Vec<Vec<f64>> = Vec::new();
         for (name, _) in &names {
-            raw.push(done.iter().map(|r| r.value(name)).collect::<Option<Vec<f64>>>()?);
+            raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
         }
         let mut models: Vec<Surrogate> = Vec::new();
         for ((name, maximize), v) in names.iter().zip(&raw) {
@@ -190,7 +190,7 @@ impl Mobo {
         let told: Vec<&Record> = visible.iter().filter(|r| r.outcome.is_some()).collect();
         let success = if told.len() > done.len() {
             let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect();
-            let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.is_done()))).collect();
+            let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.has_estimate()))).collect();
             self.surrogate(SUCCESS, true, &x, &labels, groups)
         } else {
             None
@@ -211,9 +211,7 @@ impl Mobo {
         let feasible: Vec<usize> = (0..all.len()).filter(|&i| beliefs[i].1 <= 0.0).collect();
         let costs: Vec<Vec<f64>> = feasible.iter().map(|&i| beliefs[i].0.clone()).collect();
         let reference = match &settings.reference {
-            Some(r) => {
-                problem.objectives.iter().zip(r).map(|(o, v)| if o.maximize { -v } else { *v }).collect()
-            }
+            Some(r) => problem.signed(r),
             None => {
                 let every: Vec<Vec<f64>> = beliefs.iter().map(|b| b.0.clone()).collect();
                 infer_reference(if costs.is_empty() { &every } else { &costs })

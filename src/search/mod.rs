@@ -14,22 +14,26 @@ mod design;
 pub mod ehvi;
 pub mod encode;
 pub mod explore;
+pub mod fidelity;
 pub mod front;
 pub mod gp;
 pub mod journal;
 mod lbfgs;
+mod local;
 mod mobo;
 mod nsga2;
 pub mod plot;
 pub mod problem;
 pub mod report;
 pub mod study;
+mod tpe;
 pub mod volume;
 
 #[cfg(test)]
 mod tests;
 
 pub use explore::{NearMiss, Shortage};
+pub use fidelity::{Sample, Verdict};
 pub use journal::{Journal, JournalError, Session};
 pub use plot::front_svg;
 pub use problem::{measure_name, Choice, Known, KnownPoint, Limit, Problem, Quantity, Target};

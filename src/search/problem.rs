@@ -162,6 +162,12 @@ impl Problem {
             .collect()
     }
 
+    /// A vector of objectives in their own units as costs, or of costs in the objectives' units.
+    pub fn signed(&self, values: &[f64]) -> Vec<f64> {
+        let pairs = self.objectives.iter().zip(values);
+        pairs.map(|(o, v)| if o.maximize { -v } else { *v }).collect()
+    }
+
     /// The sum of all violations, or of those of known limits; see [`Limit::violation`].
     pub fn violation(&self, known_only: bool, values: &impl Fn(&str) -> Option<f64>) -> f64 {
         self.limits

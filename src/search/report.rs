@@ -4,7 +4,6 @@ use super::front::{infer_reference, knee, non_dominated};
 use super::problem::{Choice, Quantity, Target};
 use super::study::{Outcome, Record, Study};
 use super::volume::hypervolume;
-use crate::check::spec::Algorithm;
 use crate::space::Point;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -29,8 +28,10 @@ pub struct FrontPoint {
 pub struct StudySummary {
     /// Trials given out.
     pub trials: usize,
-    /// With a result.
+    /// Run to the end.
     pub done: usize,
+    /// Stopped early.
+    pub stopped: usize,
     /// Without, and why: number and reason.
     pub failed: Vec<(usize, String)>,
     /// Not told yet.
@@ -51,14 +52,9 @@ impl Study<'_> {
     /// What makes two studies the same, apart from what their spec says elsewhere.
     pub fn identity(&self) -> BTreeMap<String, String> {
         let s = &self.settings;
-        let algorithm = match s.algorithm {
-            Algorithm::Random => "random",
-            Algorithm::Nsga2 => "nsga2",
-            Algorithm::Mobo => "mobo",
-        };
         let json = |v: serde_json::Result<String>| v.unwrap_or_default();
         let mut parts: BTreeMap<String, String> = [
-            ("search.algorithm", algorithm.to_owned()),
+            ("search.algorithm", s.algorithm.name().to_owned()),
             ("search.seed", s.seed.to_string()),
             ("search.initial", s.initial.to_string()),
             ("search.window", s.window.to_string()),
@@ -69,6 +65,9 @@ impl Study<'_> {
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))
         .collect();
+        if s.hopeless > 0.0 {
+            parts.insert("search.hopeless".to_owned(), s.hopeless.to_string());
+        }
         if let Some(r) = &s.reference {
             parts.insert("search.reference".to_owned(), json(serde_json::to_string(r)));
         }
@@ -131,8 +130,7 @@ impl Study<'_> {
     /// The reference point as costs: the given one, or that inferred from all results.
     pub(super) fn reference_costs(&self) -> Vec<f64> {
         if let Some(r) = &self.settings.reference {
-            let signed = self.problem.objectives.iter().zip(r);
-            return signed.map(|(o, v)| if o.maximize { -v } else { *v }).collect();
+            return self.problem.signed(r);
         }
         let costs: Vec<Vec<f64>> = self.records().iter().filter_map(|r| self.costs(r)).collect();
         infer_reference(&costs)
@@ -178,6 +176,7 @@ impl Study<'_> {
         StudySummary {
             trials: self.records().len(),
             done: self.records().iter().filter(|r| r.is_done()).count(),
+            stopped: self.records().iter().filter(|r| r.has_estimate() && !r.is_done()).count(),
             failed: failed.collect(),
             pending: self.records().iter().filter(|r| r.outcome.is_none()).count(),
             objectives: self.problem.objectives.clone(),

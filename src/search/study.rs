@@ -8,9 +8,10 @@
 //! with `window` workers are the same study.
 
 use super::explore::{Explorer, Shortage};
+use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Known, KnownPoint, Problem};
-use super::{design, nsga2};
+use super::{design, local, nsga2, tpe};
 use crate::check::spec::Algorithm;
 use crate::hash::fnv1a;
 use crate::space::{Point, SearchSpace};
@@ -39,6 +40,9 @@ pub struct Settings {
     pub seed_points: Vec<Point>,
     /// New points computed at most for one suggestion.
     pub effort: usize,
+    /// A running trial is stopped once the probability that its result will be on the front is below
+    /// this; 0: never.
+    pub hopeless: f64,
 }
 
 impl Settings {
@@ -53,13 +57,23 @@ impl Settings {
             reference: None,
             seed_points: Vec::new(),
             effort: 800,
+            hopeless: 0.0,
         }
+    }
+
+    /// How many trials fill the space before results are used, where nobody says so.
+    pub fn usual_initial(algorithm: Algorithm, trials: usize) -> usize {
+        let usual = match algorithm {
+            Algorithm::Nsga2 => 20,
+            _ => 10,
+        };
+        usual.min(trials)
     }
 
     /// Those of a spec's `search` item.
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
-        Settings { window: s.window.max(search.workers), ..s }
+        Settings { window: s.window.max(search.workers), hopeless: search.hopeless, ..s }
     }
 }
 
@@ -85,6 +99,14 @@ pub enum Outcome {
         /// Values by name, in base units.
         metrics: BTreeMap<String, f64>,
     },
+    /// It was stopped early: what its result would have been is a guess, see
+    /// [`super::fidelity`]. Never on a front.
+    Stopped {
+        /// Steps done.
+        step: usize,
+        /// The final values that were predicted, in base units.
+        predicted: BTreeMap<String, f64>,
+    },
     /// It has no result.
     Failed {
         /// Why.
@@ -99,6 +121,8 @@ pub struct Record {
     pub trial: Trial,
     /// What was known before.
     pub known: Arc<KnownPoint>,
+    /// Its learning curve, as far as it was reported.
+    pub curve: Vec<Sample>,
     /// Its outcome, once told.
     pub outcome: Option<Outcome>,
 }
@@ -112,7 +136,20 @@ impl Record {
         })
     }
 
-    /// Whether it ran.
+    /// As [`Record::value`]; for a trial that was stopped early, what was predicted.
+    pub fn estimate(&self, name: &str) -> Option<f64> {
+        self.value(name).or_else(|| match &self.outcome {
+            Some(Outcome::Stopped { predicted, .. }) => predicted.get(name).copied(),
+            _ => None,
+        })
+    }
+
+    /// Whether it ran to its end, or far enough to know what it would have come to.
+    pub fn has_estimate(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Done { .. } | Outcome::Stopped { .. }))
+    }
+
+    /// Whether it ran to its end.
     pub fn is_done(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Done { .. }))
     }
@@ -255,6 +292,40 @@ impl<'a> Study<'a> {
         Ok(outcome)
     }
 
+    /// The state of a running trial after a step of its training, the last one excepted: is it worth
+    /// going on? Depends on the trial's curve and on the results that chose it, so not on what else
+    /// is running. A step reported again (by a trial begun again) replaces what was said before.
+    ///
+    /// # Errors
+    /// [`StudyError::NotPending`].
+    pub fn report(&mut self, number: usize, sample: Sample) -> Result<Verdict, StudyError> {
+        self.replay_curve(number, [sample.clone()])?;
+        let visible = &self.records[..self.horizon(number).min(number)];
+        let Some(record) = self.records.get(number).filter(|_| self.settings.hopeless > 0.0) else {
+            return Ok(Verdict::Promote);
+        };
+        let known = |name: &str| record.known.values.get(name).copied();
+        Ok(fidelity::verdict(&self.problem, &known, &sample, visible, self.settings.hopeless))
+    }
+
+    /// Takes up (a part of) the learning curve of a trial that waits for its result.
+    ///
+    /// # Errors
+    /// [`StudyError::NotPending`].
+    pub fn replay_curve(
+        &mut self,
+        number: usize,
+        curve: impl IntoIterator<Item = Sample>,
+    ) -> Result<(), StudyError> {
+        let record = self.records.get_mut(number).filter(|r| r.outcome.is_none());
+        let record = record.ok_or(StudyError::NotPending(number))?;
+        for sample in curve {
+            record.curve.retain(|s| s.step < sample.step);
+            record.curve.push(sample);
+        }
+        Ok(())
+    }
+
     /// What [`Study::tell`] would take the outcome for.
     ///
     /// # Errors
@@ -262,7 +333,11 @@ impl<'a> Study<'a> {
     pub fn judge(&self, number: usize, outcome: Outcome) -> Result<Outcome, StudyError> {
         let record =
             self.records.get(number).filter(|r| r.outcome.is_none()).ok_or(StudyError::NotPending(number))?;
-        let Outcome::Done { mut metrics } = outcome else { return Ok(outcome) };
+        let (mut metrics, stopped) = match outcome {
+            Outcome::Done { metrics } => (metrics, None),
+            Outcome::Stopped { step, predicted } => (predicted, Some(step)),
+            failed @ Outcome::Failed { .. } => return Ok(failed),
+        };
         let needed = (self.problem.objectives.iter().filter(|o| !o.known).map(|o| &o.name))
             .chain(self.problem.limits.iter().filter(|l| !l.known).map(|l| &l.name));
         for name in needed {
@@ -276,7 +351,10 @@ impl<'a> Study<'a> {
         }
         let known = |name: &String| record.known.values.contains_key(name);
         metrics.retain(|name, v| v.is_finite() && !known(name));
-        Ok(Outcome::Done { metrics })
+        Ok(match stopped {
+            Some(step) => Outcome::Stopped { step, predicted: metrics },
+            None => Outcome::Done { metrics },
+        })
     }
 
     /// Takes up a trial from a journal, as if [`Study::ask`] had given it out.
@@ -298,7 +376,12 @@ impl<'a> Study<'a> {
         }
         self.explorer.taken.insert(trial.hash.clone());
         self.again.insert(number);
-        self.records.push(Record { trial, known: Arc::new(c.known.clone()), outcome: None });
+        self.records.push(Record {
+            trial,
+            known: Arc::new(c.known.clone()),
+            curve: Vec::new(),
+            outcome: None,
+        });
         Ok(())
     }
 
@@ -343,7 +426,9 @@ impl<'a> Study<'a> {
             Algorithm::Random => 0,
             _ if number < s.initial => 0,
             Algorithm::Nsga2 => number - number % s.initial,
-            Algorithm::Mobo => (number + 1).saturating_sub(s.window.max(1)),
+            Algorithm::Mobo | Algorithm::Tpe | Algorithm::LocalSearch => {
+                (number + 1).saturating_sub(s.window.max(1))
+            }
         }
     }
 
@@ -356,20 +441,22 @@ impl<'a> Study<'a> {
                 Some(d) => d,
                 None => design::Design::new(&mut self.explorer, &self.problem, &self.settings)?,
             };
-            chosen = if number < self.settings.initial {
-                design.points.get(number).and_then(|p| self.explorer.usable(p))
-            } else if self.settings.algorithm == Algorithm::Nsga2 {
-                nsga2::suggest(&mut self.explorer, &self.problem, visible, self.settings.initial, &mut rng)
+            let settings = &self.settings;
+            let (explorer, problem) = (&mut self.explorer, &self.problem);
+            chosen = if number < settings.initial {
+                design.points.get(number).and_then(|p| explorer.usable(p))
             } else {
-                self.mobo.suggest(
-                    &mut self.explorer,
-                    &self.problem,
-                    &self.settings,
-                    &design,
-                    visible,
-                    hidden,
-                    &mut rng,
-                )
+                match settings.algorithm {
+                    Algorithm::Nsga2 => {
+                        nsga2::suggest(explorer, problem, visible, settings.initial, &mut rng)
+                    }
+                    Algorithm::Tpe => tpe::suggest(explorer, problem, settings, visible, hidden, &mut rng),
+                    Algorithm::LocalSearch => local::suggest(explorer, problem, visible, &mut rng),
+                    Algorithm::Mobo => {
+                        self.mobo.suggest(explorer, problem, settings, &design, visible, hidden, &mut rng)
+                    }
+                    Algorithm::Random => None,
+                }
             };
             self.design = Some(design);
         } else if let Some(p) = self.settings.seed_points.get(number) {
@@ -388,6 +475,7 @@ impl<'a> Study<'a> {
                 hash: candidate.known.hash.clone(),
             },
             known: Arc::new(candidate.known.clone()),
+            curve: Vec::new(),
             outcome: None,
         })
     }

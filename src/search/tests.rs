@@ -9,6 +9,8 @@ use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
 use std::collections::BTreeMap;
 
+mod fidelity;
+
 struct Toy {
     decisions: Vec<DecisionInfo>,
 }
@@ -180,7 +182,8 @@ fn trials(study: &Study) -> Vec<Trial> {
     study.records().iter().map(|r| r.trial.clone()).collect()
 }
 
-const ALL: [Algorithm; 3] = [Algorithm::Random, Algorithm::Nsga2, Algorithm::Mobo];
+const ALL: [Algorithm; 5] =
+    [Algorithm::Random, Algorithm::Nsga2, Algorithm::Mobo, Algorithm::Tpe, Algorithm::LocalSearch];
 
 #[test]
 fn the_number_of_workers_does_not_matter() {

@@ -1,0 +1,85 @@
+//! NAS-Bench-201 (Dong and Yang 2020) with measured hardware: every cell is in a table.
+
+use super::{problem, read, target, Bench, BenchError, Grid, Metrics};
+use crate::search::KnownPoint;
+use crate::space::{DecisionInfo, DecisionKind, Point};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The operations by their code in the column `ops`.
+const OPERATIONS: [&str; 5] = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"];
+
+pub(super) fn open(name: &'static str, shared: &Path) -> Result<Bench, BenchError> {
+    // Column, name, factor to the unit.
+    let (columns, reference) = if name == "nb201" {
+        (vec![("acc_cifar100", "accuracy", 1.0), ("nezha_d1_ms_c10", "latency", 1.0)], vec![50.0, 1400.0])
+    } else {
+        (
+            vec![
+                ("acc_cifar100", "accuracy", 1.0),
+                // ONNX Runtime's column is complete; LiteRT optimises cells without a path away.
+                ("pi5_onnx_mj_c100", "energy", 1.0),
+                ("params_c10", "params", 1e-6),
+            ],
+            vec![50.0, 24.0, 1.4],
+        )
+    };
+    let path = shared.join("tables/nb201_hw_joined.csv");
+    let table = parse(&read(&path)?, &columns).map_err(|why| BenchError::Data { path: path.clone(), why })?;
+    let objectives = columns.iter().map(|(_, n, _)| target(n, *n == "accuracy")).collect();
+    let names: Vec<&str> = columns.iter().map(|c| c.1).collect();
+    let decisions = (0..6)
+        .map(|edge| DecisionInfo {
+            path: format!("space.edge{edge}"),
+            values: OPERATIONS.iter().map(|o| (*o).to_owned()).collect(),
+            kind: DecisionKind::Categorical,
+        })
+        .collect();
+    Ok(Bench {
+        name,
+        space: Box::new(Grid(decisions)),
+        known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
+        problem: problem(objectives, Vec::new()),
+        reference,
+        trials: 100,
+        evaluate: Box::new(move |trial| {
+            let ops: Vec<u32> = trial.point.0.iter().flatten().copied().collect();
+            let row = table
+                .get(&ops)
+                .ok_or_else(|| BenchError::Evaluation(format!("the table has no cell {ops:?}")))?;
+            Ok(names.iter().map(|n| (*n).to_owned()).zip(row.iter().copied()).collect::<Metrics>())
+        }),
+    })
+}
+
+type Table = HashMap<Vec<u32>, Vec<f64>>;
+
+fn parse(text: &str, columns: &[(&str, &str, f64)]) -> Result<Table, String> {
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let column =
+        |name: &str| header.iter().position(|h| *h == name).ok_or(format!("there is no column `{name}`"));
+    let ops = column("ops")?;
+    let at: Vec<(usize, f64)> =
+        columns.iter().map(|(c, _, f)| Ok((column(c)?, *f))).collect::<Result<_, String>>()?;
+    let mut table = Table::new();
+    for (i, line) in lines.enumerate() {
+        let cells: Vec<&str> = line.split(',').collect();
+        let wrong = || format!("line {} is not understood", i + 2);
+        let key: Vec<u32> = cells
+            .get(ops)
+            .map(|c| c.chars().filter_map(|c| c.to_digit(5)).collect())
+            .filter(|k: &Vec<u32>| k.len() == 6)
+            .ok_or_else(wrong)?;
+        let values: Vec<f64> = at
+            .iter()
+            .map(|(c, f)| cells.get(*c).and_then(|v| v.parse::<f64>().ok()).map(|v| v * f))
+            .collect::<Option<_>>()
+            .ok_or_else(wrong)?;
+        table.insert(key, values);
+    }
+    if table.len() != 15_625 {
+        return Err(format!("it has {} cells, NAS-Bench-201 has 15,625", table.len()));
+    }
+    Ok(table)
+}
