@@ -20,6 +20,7 @@ The outputs are compared with the integer interpreter; a difference ends with ex
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
+#[group(id = "bench_target")]
 pub(super) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
