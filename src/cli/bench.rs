@@ -19,13 +19,13 @@ const AFTER: &str = "Examples:
 const MARKS: [usize; 9] = [30, 50, 60, 80, 100, 120, 200, 300, 500];
 
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = super::bench_target::AFTER)]
 pub(super) struct Args {
     #[command(subcommand)]
     what: Option<What>,
     #[command(flatten)]
-    target: Option<super::bench_target::Args>,
+    target: super::bench_target::Args,
 }
 
 #[derive(clap::Subcommand)]
@@ -68,13 +68,8 @@ struct SearchArgs {
 }
 
 pub(super) fn run(args: &Args) -> Done {
-    let args = match (&args.what, &args.target) {
-        (Some(What::Search(args)), _) => args,
-        (None, Some(args)) => return super::bench_target::run(args),
-        (None, None) => {
-            let help = "write `hytc bench SPEC --target cortex-m4`, or `hytc bench search`";
-            return Err(Failure::new(format!("{}\n  = help: {help}", error("there is nothing to measure"))));
-        }
+    let Some(What::Search(args)) = &args.what else {
+        return super::bench_target::run(&args.target);
     };
     let algorithm = Algorithm::named(&args.algorithm).ok_or_else(|| {
         let names = Algorithm::ALL.map(|a| a.name()).join(", ");
