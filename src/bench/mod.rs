@@ -151,7 +151,7 @@ impl Bench {
 
 /// An objective that is not known beforehand.
 fn target(name: &str, maximize: bool) -> Target {
-    Target { name: name.into(), quantity: Quantity::Plain, maximize, known: false }
+    Target { name: name.into(), quantity: Quantity::Plain, maximize, known: false, ideal: None }
 }
 
 /// The problem of these objectives.

@@ -21,6 +21,7 @@ The outputs are compared with the integer interpreter; a difference ends with ex
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
+#[group(skip)]
 pub(super) struct Args {
     /// The spec, a .hyt file
     spec: Option<PathBuf>,

@@ -32,7 +32,7 @@ pub(super) struct Args {
     /// Search anew even if the lock is current; the old study is kept under another name
     #[arg(long)]
     research: bool,
-    /// Trainings at a time [default: the spec's `workers`]
+    /// Trials at a time, at most the spec's `workers` [default: these]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print what was chosen as JSON
@@ -151,8 +151,15 @@ fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design,
         anstream::eprintln!("{}: {}", project.lock_path().display(), why.join("; "));
     }
     let screen = Screen::new();
-    let work = super::search::prepare(project, args.research, &screen)?;
-    let searched = super::search::search(project, &work, args.workers, &screen)?;
+    super::search::prepare(project)?;
+    let work = super::search::read(project, &screen)?;
+    let searched = if project.checked.spec.evaluate.is_some() {
+        super::search::outside(project, args.research, args.workers, &screen)?
+    } else {
+        let workers = super::search::at_a_time(project, args.workers);
+        let burn = crate::pipeline::Burn::new(project, &work.data, &work.hash, workers);
+        super::search::search(project, &burn, args.research, args.workers, &screen)?
+    };
     anstream::eprintln!("\n{}", searched.table);
     let finished = crate::pipeline::finish(project, &searched, &work.data, &work.hash, &screen);
     screen.clear();

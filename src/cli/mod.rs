@@ -2,8 +2,9 @@
 //!
 //! Results go to standard output, everything else (diagnostics, progress) to standard error.
 
-#[cfg(feature = "search")]
 mod bench;
+#[cfg(feature = "search")]
+mod bench_search;
 mod bench_target;
 mod check;
 mod common;
@@ -12,9 +13,9 @@ mod cost;
 mod dump;
 mod graph;
 mod new;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod progress;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod search;
 mod space;
 #[cfg(feature = "train")]
@@ -34,7 +35,7 @@ mod exit {
     /// The forms of a network do not agree.
     pub(super) const DIFFERENT: u8 = 4;
     /// Interrupted; the same command continues.
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     pub(super) const STOPPED: u8 = 130;
 }
 
@@ -71,15 +72,11 @@ enum Verb {
     Cost(cost::Args),
     /// Print the schedule of one network after a pass of lowering
     Dump(dump::Args),
-    /// Run emitted int8 code on an emulated target: instructions by layer, flash, stack
-    #[cfg(not(feature = "search"))]
-    Bench(bench_target::Args),
-    /// Search the space for the Pareto front (continues where it stopped)
-    #[cfg(feature = "train")]
-    Search(search::Args),
-    /// Measure emitted int8 code on an emulated target, or the search engine on known problems
-    #[cfg(feature = "search")]
+    /// Measure emitted code on an emulated target (instructions, flash, stack), or the search engine
     Bench(bench::Args),
+    /// Search the space for the Pareto front (continues where it stopped)
+    #[cfg(feature = "search")]
+    Search(search::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -117,14 +114,11 @@ pub fn main() -> ExitCode {
         Verb::Graph(a) => graph::run(&a),
         Verb::Cost(a) => cost::run(&a),
         Verb::Dump(a) => dump::run(&a),
-        #[cfg(not(feature = "search"))]
-        Verb::Bench(a) => bench_target::run(&a),
-        #[cfg(feature = "train")]
+        Verb::Bench(a) => bench::run(&a),
+        #[cfg(feature = "search")]
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),
-        #[cfg(feature = "search")]
-        Verb::Bench(a) => bench::run(&a),
         Verb::Compile(a) => compile::run(&a),
         #[cfg(all(feature = "train", feature = "verify"))]
         Verb::Verify(a) => verify::run(&a),

@@ -73,7 +73,8 @@ impl Settings {
     /// Those of a spec's `search` item.
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
-        Settings { window: s.window.max(search.workers), hopeless: search.hopeless, ..s }
+        let reference = search.reference.clone();
+        Settings { window: search.workers, hopeless: search.hopeless, reference, ..s }
     }
 }
 
@@ -397,6 +398,11 @@ impl<'a> Study<'a> {
     pub fn is_over(&self) -> bool {
         (self.finish.is_some() || self.records.len() >= self.settings.trials)
             && self.records.iter().all(|r| r.outcome.is_some())
+    }
+
+    /// The decisions of a point by path.
+    pub fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
+        self.explorer.space.describe(point)
     }
 
     /// All trials, by number.
