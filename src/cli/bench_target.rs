@@ -8,9 +8,10 @@ use crate::quant::interpret::interpret;
 use crate::quant::{calibrate, Calibration};
 use crate::target::{measure, Board, Measured, BOARDS};
 use crate::weights::Weights;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-const AFTER: &str = "Examples:
+pub(super) const AFTER: &str = "Examples:
   hytc bench specs/mobilenet_v1.hyt --target cortex-m4 --precision int8
   hytc bench specs/fashion.hyt --target cortex-m7 --precision int8 --point mixer=attention --json
 
@@ -20,20 +21,21 @@ The outputs are compared with the integer interpreter; a difference ends with ex
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
+#[group(skip)]
 pub(super) struct Args {
-    #[command(flatten)]
-    spec: SpecArgs,
+    /// The spec, a .hyt file
+    spec: Option<PathBuf>,
     #[command(flatten)]
     point: PointArgs,
     /// The emulated target
     #[arg(long, value_name = "NAME")]
-    target: String,
+    target: Option<String>,
     /// The numbers of the emitted code; only int8 can be measured
     #[arg(long, value_enum, default_value = "int8")]
     precision: PrecisionArg,
     /// Weights (safetensors), as `hytc train --out` writes them [default: the locked ones, or random]
     #[arg(long, value_name = "FILE")]
-    weights: Option<std::path::PathBuf>,
+    weights: Option<PathBuf>,
     /// Images to run, at least one
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = super::common::at_least_one)]
     images: usize,
@@ -44,15 +46,21 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Done {
-    let Some(board) = Board::named(&args.target) else {
-        let names: Vec<&str> = BOARDS.iter().map(|b| b.name).collect();
-        let m = format!("there is no target `{}`; there are {}", args.target, names.join(", "));
-        return Err(Failure::new(error(m)));
+    let names = BOARDS.map(|b| b.name).join(", ");
+    let (Some(spec), Some(target)) = (&args.spec, &args.target) else {
+        let help = format!("write `hytc bench SPEC --target NAME` with one of {names}");
+        return Err(Failure::new(format!(
+            "{}\n  = help: {help}",
+            error("there is no spec and target to measure")
+        )));
+    };
+    let Some(board) = Board::named(target) else {
+        return Err(Failure::new(error(format!("there is no target `{target}`; there are {names}"))));
     };
     if args.precision == PrecisionArg::Float {
         return Err(Failure::new(error("only int8 code can be measured; write `--precision int8`")));
     }
-    let project = open(&args.spec)?;
+    let project = open(&SpecArgs { spec: spec.clone() })?;
     let (point, origin) = point(&project, &args.point)?;
     let design = project.design(&point).map_err(failed(&project))?;
     let (mut weights, whose) = weights(&project, &design, args)?;

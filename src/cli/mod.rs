@@ -18,6 +18,8 @@ mod progress;
 #[cfg(feature = "search")]
 mod search;
 mod space;
+#[cfg(feature = "search")]
+mod status;
 #[cfg(feature = "train")]
 mod train;
 #[cfg(all(feature = "train", feature = "verify"))]
@@ -79,6 +81,9 @@ enum Verb {
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "search")]
     Search(search::Args),
+    /// Show where a search stands and whether its models can be trusted
+    #[cfg(feature = "search")]
+    Status(status::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -119,6 +124,8 @@ pub fn main() -> ExitCode {
         Verb::Bench(a) => bench::run(&a),
         #[cfg(feature = "search")]
         Verb::Search(a) => search::run(&a),
+        #[cfg(feature = "search")]
+        Verb::Status(a) => status::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),
         Verb::Compile(a) => compile::run(&a),

@@ -30,6 +30,13 @@ pub struct Mobo {
     fitted: BTreeMap<String, (usize, bool, Hyper)>,
 }
 
+/// A result, and what a model of all others says of it.
+pub(super) struct Foretold {
+    pub(super) result: f64,
+    pub(super) mean: f64,
+    pub(super) sd: f64,
+}
+
 /// The model of one quantity, in its own units.
 struct Surrogate {
     gp: Gp,
@@ -120,6 +127,31 @@ impl Mobo {
         let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
         let gp = Gp::new(x, &y, groups, hyper)?;
         Some(Surrogate { gp, log, mean, sd })
+    }
+
+    /// Each result with what a model of all others foretells of it, both standardised (noise
+    /// included). The first value says whether logarithms are modelled.
+    pub(super) fn foretell(
+        &mut self,
+        name: &str,
+        maximize: bool,
+        x: &[Vec<f64>],
+        raw: &[f64],
+        groups: &[Range<usize>],
+    ) -> Option<(bool, Vec<Foretold>)> {
+        let model = self.surrogate(name, maximize, x, raw, groups)?;
+        let mut v = raw.to_vec();
+        tame(&mut v, maximize);
+        let y: Vec<f64> =
+            v.iter().map(|v| (if model.log { v.ln() } else { *v } - model.mean) / model.sd).collect();
+        let out = model.gp.leave_one_out(&y);
+        Some((
+            model.log,
+            y.iter()
+                .zip(out)
+                .map(|(y, (mean, variance))| Foretold { result: *y, mean, sd: variance.sqrt() })
+                .collect(),
+        ))
     }
 
     /// The next point: see the module. `visible` are trials whose results may be used, `hidden` those

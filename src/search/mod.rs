@@ -27,6 +27,7 @@ pub mod problem;
 pub mod report;
 pub mod study;
 mod tpe;
+pub mod trust;
 pub mod volume;
 
 #[cfg(test)]
@@ -39,3 +40,4 @@ pub use plot::front_svg;
 pub use problem::{Choice, Known, KnownPoint, Limit, Problem, Quantity, Target};
 pub use report::{FrontPoint, StudySummary};
 pub use study::{Finish, Outcome, Record, Settings, Study, StudyError, Trial};
+pub use trust::{ModelCheck, Share};

@@ -211,8 +211,8 @@ fn infeasible(s: &Shortage) -> String {
 pub struct Study<'a> {
     pub(super) problem: Problem,
     pub(super) settings: Settings,
-    explorer: Explorer<'a>,
-    records: Vec<Record>,
+    pub(super) explorer: Explorer<'a>,
+    pub(super) records: Vec<Record>,
     /// Trials from an earlier process whose results were never told; asked again first.
     again: BTreeSet<usize>,
     design: Option<design::Design>,
