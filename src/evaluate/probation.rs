@@ -6,10 +6,13 @@ use super::Failure;
 pub const PATIENCE: usize = 3;
 
 /// Watches the first trials of a session. Until the program has answered once (if only with an error of
-/// its own), trials that break it in the same way are held back: they say nothing about their networks,
-/// and after [`PATIENCE`] of them the search ends rather than fail them all.
-#[derive(Debug, Default)]
+/// its own), trials that break it in the same way are suspicious: after [`PATIENCE`] of them the search
+/// ends rather than fail them all. In a study that has no result yet, they are held back until then,
+/// for they say nothing about their networks.
+#[derive(Debug)]
 pub struct Probation {
+    /// The program has worked for this study, if not in this session.
+    worked: bool,
     over: bool,
     /// What broke the program so far, and how often.
     kind: String,
@@ -31,6 +34,11 @@ pub enum Verdict {
 }
 
 impl Probation {
+    /// For a session of a study in which the program has `worked` before.
+    pub fn new(worked: bool) -> Probation {
+        Probation { worked, over: false, kind: String::new(), strikes: 0, first: None, held: Vec::new() }
+    }
+
     /// A trial failed.
     pub fn failed(&mut self, trial: usize, failure: &Failure) -> Verdict {
         let (kind, reason) = match failure {
@@ -50,25 +58,20 @@ impl Probation {
         self.strikes += 1;
         self.kind.clone_from(kind);
         self.first.get_or_insert_with(|| (trial, reason.clone()));
-        if self.strikes < PATIENCE {
-            return Verdict::Hold;
+        match (self.strikes < PATIENCE, self.worked) {
+            (false, _) => Verdict::GiveUp(self.message().unwrap_or_default()),
+            (true, true) => Verdict::Tell(std::mem::take(&mut self.held)),
+            (true, false) => Verdict::Hold,
         }
-        Verdict::GiveUp(self.message().unwrap_or_default())
     }
 
     /// The program has answered: the trials held back did fail.
     pub fn passed(&mut self) -> Vec<(usize, String)> {
         self.over = true;
-        self.release()
-    }
-
-    /// The trials held back did fail, where the program has answered in an earlier session and no more
-    /// trials can be run without their results. The watch goes on.
-    pub fn release(&mut self) -> Vec<(usize, String)> {
         std::mem::take(&mut self.held)
     }
 
-    /// Why to give up, if the program has broken and never answered.
+    /// Why to give up, if the program has broken and not answered since.
     pub fn message(&self) -> Option<String> {
         let (trial, reason) = self.first.as_ref().filter(|_| !self.over)?;
         let many = match self.strikes {
@@ -89,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_same_failure_from_the_start_ends_the_search() {
-        let mut p = Probation::default();
+        let mut p = Probation::new(false);
         assert_eq!(p.message(), None);
         assert_eq!(p.failed(4, &broken("a")), Verdict::Hold);
         assert!(p.message().unwrap().contains("the only trial"));
@@ -99,11 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn released_trials_count_all_the_same() {
-        let mut p = Probation::default();
+    fn where_the_program_has_worked_nothing_is_held_back() {
+        let mut p = Probation::new(true);
         for n in 0..2 {
-            assert_eq!(p.failed(n, &broken("a")), Verdict::Hold);
-            assert_eq!(p.release(), [(n, "a in detail".to_string())]);
+            assert_eq!(p.failed(n, &broken("a")), Verdict::Tell(vec![(n, "a in detail".into())]));
         }
         let Verdict::GiveUp(why) = p.failed(2, &broken("a")) else { panic!() };
         assert!(why.contains("Trial 0"), "{why}");
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_program_that_works_may_fail_trials() {
-        let mut p = Probation::default();
+        let mut p = Probation::new(false);
         assert_eq!(p.failed(0, &broken("a")), Verdict::Hold);
         assert_eq!(p.passed(), [(0, "a in detail".to_string())]);
         assert_eq!(p.message(), None);
@@ -122,11 +124,11 @@ mod tests {
 
     #[test]
     fn other_failures_are_the_trials_own() {
-        let mut p = Probation::default();
+        let mut p = Probation::new(false);
         assert_eq!(p.failed(0, &broken("a")), Verdict::Hold);
         let told = Verdict::Tell(vec![(0, "a in detail".into()), (1, "no".into())]);
         assert_eq!(p.failed(1, &Failure::Reported("no".into())), told);
-        let mut p = Probation::default();
+        let mut p = Probation::new(false);
         assert_eq!(p.failed(0, &broken("a")), Verdict::Hold);
         let told = Verdict::Tell(vec![(0, "a in detail".into()), (1, "b in detail".into())]);
         assert_eq!(p.failed(1, &broken("b")), told);

@@ -132,7 +132,8 @@ fn run(
     let (tell, results) = mpsc::channel::<Message>();
     // Set when no trial is worth anything any more: those that run are ended.
     let halt = &AtomicBool::new(false);
-    let mut desk = Desk { session, watch, probation: Probation::default(), shown: BTreeMap::new() };
+    let worked = session.study().records().iter().any(Record::is_done);
+    let mut desk = Desk { session, watch, probation: Probation::new(worked), shown: BTreeMap::new() };
     std::thread::scope(|scope| {
         let mut running = 0;
         let mut stopped = false;
@@ -162,9 +163,7 @@ fn run(
                 return match error {
                     Some(e) => Err(e),
                     None if stopped || watch.stop() => Err(PipelineError::Stopped),
-                    // What is held back may be what the next trial waits for.
-                    None if desk.release()? => continue,
-                    None => Ok(()),
+                    None => desk.close(),
                 };
             }
             let handled = match results.recv() {
@@ -227,19 +226,13 @@ impl Desk<'_, '_, '_> {
         }
     }
 
-    /// Takes the failures that are held back for what they seem, if the program has worked for this
-    /// study before. Whether there were some.
-    fn release(&mut self) -> Result<bool, PipelineError> {
+    /// No more trials can be had: an error if that is because the program does not work.
+    fn close(&self) -> Result<(), PipelineError> {
         let worked = self.session.study().records().iter().any(Record::is_done);
-        if let (false, Some(why)) = (worked, self.probation.message()) {
-            return Err(PipelineError::Program(why));
+        match self.probation.message().filter(|_| !worked) {
+            Some(why) => Err(PipelineError::Program(why)),
+            None => Ok(()),
         }
-        let held = self.probation.release();
-        let any = !held.is_empty();
-        for (number, reason) in held {
-            self.tell(number, Outcome::Failed { reason })?;
-        }
-        Ok(any)
     }
 
     fn tell(&mut self, number: usize, outcome: Outcome) -> Result<(), PipelineError> {
