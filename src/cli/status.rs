@@ -1,6 +1,6 @@
 //! `hytc status`
 
-use super::common::{error, open, print_json, SpecArgs};
+use super::common::{error, open, out, print_json, SpecArgs};
 use super::progress::Screen;
 use super::search::failure;
 use super::{Done, Failure};
@@ -39,16 +39,16 @@ pub(super) fn run(args: &Args) -> Done {
         other => failure(&project, other),
     })?;
     if args.json {
-        print_json(&status);
+        print_json(&status)?;
     } else {
-        print!("{}", text(&status));
+        out(text(&status).trim_end())?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn text(status: &Status) -> String {
     let s = &status.summary;
-    let mut out = format!(
+    let mut page = format!(
         "{}: {} of {} trials told, {} running, {} stopped early, {} failed\n",
         status.algorithm,
         s.done + s.stopped + s.failed.len(),
@@ -58,41 +58,41 @@ fn text(status: &Status) -> String {
         s.failed.len()
     );
     for (number, reason) in s.failed.iter().rev().take(3).rev() {
-        out += &format!("  trial {number} failed: {reason}\n");
+        page += &format!("  trial {number} failed: {reason}\n");
     }
     if !s.front.is_empty() {
-        out += &format!("\nfront\n{}", status.table);
+        page += &format!("\nfront\n{}", status.table);
         let reference: Vec<String> = s
             .objectives
             .iter()
             .zip(&s.reference)
             .map(|(o, v)| format!("{} {}", o.name, show(o.quantity, *v)))
             .collect();
-        out += &format!("\nhypervolume to ({})\n", reference.join(", "));
+        page += &format!("\nhypervolume to ({})\n", reference.join(", "));
         let last = s.history.len().saturating_sub(1);
         let mut told = None;
         for part in 1..=6 {
             let at = last * part / 6;
             if let (Some(v), true) = (s.history.get(at), told.replace(at) != Some(at)) {
                 let share = if s.hypervolume > 0.0 { 100.0 * v / s.hypervolume } else { 0.0 };
-                out += &format!("  after {:4} trials  {v:.6}  {share:5.1} % of now\n", at + 1);
+                page += &format!("  after {:4} trials  {v:.6}  {share:5.1} % of now\n", at + 1);
             }
         }
     }
-    out += "\nbudget                trials    done  stopped  failed  steps  on the front\n";
+    page += "\nbudget                trials    done  stopped  failed  steps  on the front\n";
     for b in &status.shares {
-        out += &format!(
+        page += &format!(
             "  {:18} {:7} {:7} {:8} {:7} {:6} {:13}\n",
             b.source, b.trials, b.done, b.stopped, b.failed, b.steps, b.on_front
         );
     }
-    out += "\nmodels, leave-one-out  results  rank correlation  in 50 %  in 90 %\n";
+    page += "\nmodels, leave-one-out  results  rank correlation  in 50 %  in 90 %\n";
     if status.models.is_empty() {
-        out += "  (fewer than five results)\n";
+        page += "  (fewer than five results)\n";
     }
     for m in &status.models {
         let name = if m.logarithmic { format!("log {}", m.name) } else { m.name.clone() };
-        out += &format!(
+        page += &format!(
             "  {name:20} {:8} {:17.2} {:7.0} % {:6.0} %\n",
             m.results,
             m.rank_correlation,
@@ -100,5 +100,5 @@ fn text(status: &Status) -> String {
             100.0 * m.within_90
         );
     }
-    out
+    page
 }
