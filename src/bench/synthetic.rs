@@ -37,6 +37,7 @@ pub(super) fn open(name: &'static str) -> Bench {
         name,
         space: Box::new(Grid(decisions)),
         known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
+        features: None,
         problem: problem(
             (1..=objectives).map(|i| target(&format!("f{i}"), false)).collect(),
             if constrained { vec![limit] } else { Vec::new() },

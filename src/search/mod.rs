@@ -34,6 +34,6 @@ mod tests;
 pub use explore::{NearMiss, Shortage};
 pub use journal::{Journal, JournalError, Session};
 pub use plot::front_svg;
-pub use problem::{measure_name, Choice, Known, KnownPoint, Limit, Problem, Quantity, Target};
+pub use problem::{measure_name, Choice, Features, Known, KnownPoint, Limit, Problem, Quantity, Target};
 pub use report::{FrontPoint, StudySummary};
 pub use study::{Finish, Outcome, Record, Settings, Study, StudyError, Trial};

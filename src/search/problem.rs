@@ -195,6 +195,11 @@ pub struct KnownPoint {
 /// times a suggestion, so it should take well under a millisecond. Must be a pure function.
 pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> + Sync + 'a;
 
+/// Computes [`KnownPoint::features`] alone, where that is much cheaper than all that is known: the
+/// model then looks at many points and [`Known`] is called for the few that it likes. `None` where
+/// the point is no network. Must be a pure function that gives what `Known` gives.
+pub type Features<'a> = dyn Fn(&crate::space::Point) -> Option<Vec<f64>> + Sync + 'a;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@
 
 use super::explore::{Explorer, Shortage};
 use super::mobo::Mobo;
-use super::problem::{Known, KnownPoint, Problem};
+use super::problem::{Features, Known, KnownPoint, Problem};
 use super::{design, local, nsga2, tpe};
 use crate::check::spec::Algorithm;
 use crate::hash::fnv1a;
@@ -209,6 +209,13 @@ impl<'a> Study<'a> {
             mobo: Mobo::default(),
             finish: None,
         }
+    }
+
+    /// The same study with a cheap way to the features.
+    #[must_use]
+    pub fn with_features(mut self, features: &'a Features<'a>) -> Self {
+        self.explorer.features = Some(features);
+        self
     }
 
     /// At most `n` trials to run now. Fewer, or none, when results must be told first, or when the
