@@ -62,6 +62,10 @@ pub const ONNX_WEIGHTS: &str = "E1041";
 pub const ONNX_WINDOW: &str = "E1042";
 /// The lowered network contradicts itself.
 pub const ONNX_DEFECT: &str = "E1043";
+/// Calibration shows values that no scale holds.
+pub const CALIBRATION: &str = "E1060";
+/// A step cannot be computed in eight bits.
+pub const QUANTISE: &str = "E1061";
 /// The weights do not fit the network.
 pub const WEIGHTS: &str = "E1001";
 /// A precision that cannot be emitted.

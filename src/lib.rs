@@ -17,11 +17,13 @@ pub mod device;
 pub mod emit;
 pub mod graph;
 pub mod lower;
+pub mod quant;
 pub mod space;
 pub mod syntax;
 
 pub mod build;
 pub mod project;
+pub mod target;
 
 #[cfg(feature = "search")]
 pub mod bench;

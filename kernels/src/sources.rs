@@ -89,3 +89,87 @@ pub const FLOAT: &[File] = &[
         text: include_str!("float/shape.rs"),
     },
 ];
+
+/// The files of [`crate::int8`], every file after those that it uses.
+pub const INT8: &[File] = &[
+    File {
+        name: "requantise",
+        uses: &[],
+        text: include_str!("int8/requantise.rs"),
+    },
+    File {
+        name: "exp",
+        uses: &[],
+        text: include_str!("int8/exp.rs"),
+    },
+    File {
+        name: "dot",
+        uses: &[],
+        text: include_str!("int8/dot.rs"),
+    },
+    File {
+        name: "channels",
+        uses: &["requantise"],
+        text: include_str!("int8/channels.rs"),
+    },
+    File {
+        name: "affine",
+        uses: &["channels"],
+        text: include_str!("int8/affine.rs"),
+    },
+    File {
+        name: "linear",
+        uses: &["channels", "dot"],
+        text: include_str!("int8/linear.rs"),
+    },
+    File {
+        name: "conv",
+        uses: &["channels", "linear"],
+        text: include_str!("int8/conv.rs"),
+    },
+    File {
+        name: "depthwise",
+        uses: &["channels"],
+        text: include_str!("int8/depthwise.rs"),
+    },
+    File {
+        name: "elementwise",
+        uses: &["requantise"],
+        text: include_str!("int8/elementwise.rs"),
+    },
+    File {
+        name: "softmax",
+        uses: &["exp", "requantise"],
+        text: include_str!("int8/softmax.rs"),
+    },
+    File {
+        name: "layer_norm",
+        uses: &["requantise"],
+        text: include_str!("int8/layer_norm.rs"),
+    },
+    File {
+        name: "attention",
+        uses: &["exp", "requantise"],
+        text: include_str!("int8/attention.rs"),
+    },
+    File {
+        name: "matmul",
+        uses: &["requantise"],
+        text: include_str!("int8/matmul.rs"),
+    },
+    File {
+        name: "patches",
+        uses: &[],
+        text: include_str!("int8/patches.rs"),
+    },
+    File {
+        name: "pool",
+        uses: &["requantise"],
+        text: include_str!("int8/pool.rs"),
+    },
+    File {
+        name: "shape",
+        uses: &[],
+        text: include_str!("int8/shape.rs"),
+    },
+];

@@ -251,6 +251,9 @@ pub struct Search {
     pub seed: u64,
     /// Trials trained at once; the result does not depend on it where results are told in order.
     pub workers: usize,
+    /// A trial is stopped after an epoch once the probability that its result will be on the front
+    /// is below this; 0: never.
+    pub hopeless: f64,
     /// How a trial is trained.
     pub train: Training,
     /// Where.

@@ -25,7 +25,16 @@ fn trial() -> Training {
 
 /// The search that stands in where the file has none.
 pub(super) fn default_search(span: Span) -> Search {
-    Search { algorithm: Algorithm::Mobo, trials: 24, initial: 8, seed: 1, workers: 2, train: trial(), span }
+    Search {
+        algorithm: Algorithm::Mobo,
+        trials: 24,
+        initial: 8,
+        seed: 1,
+        workers: 2,
+        hopeless: 0.05,
+        train: trial(),
+        span,
+    }
 }
 
 pub(super) fn search(algorithm: &Ident, section: &Section, found: &mut Vec<Diagnostic>) -> Search {
@@ -50,6 +59,7 @@ pub(super) fn search(algorithm: &Ident, section: &Section, found: &mut Vec<Diagn
     }
     out.seed = r.whole("seed", 0.0..=9e15).map_or(out.seed, |s| s as u64);
     out.workers = r.whole("workers", 1.0..=256.0).unwrap_or(out.workers);
+    out.hopeless = r.number("hopeless", Dimension::Fraction, 0.0..=0.5).unwrap_or(out.hopeless);
     if let Some(s) = r.section("train") {
         out.train = training("train", s, trial(), r.found);
     }

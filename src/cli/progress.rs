@@ -139,6 +139,12 @@ impl Screen {
                     .map_or(String::new(), |a| format!("validation {:.1} %", a * 100.0));
                 format!("{accuracy} ({what})")
             }
+            Outcome::Stopped { step, predicted } => {
+                let expected = predicted
+                    .get("accuracy")
+                    .map_or(String::new(), |a| format!(", expected {:.1} %", a * 100.0));
+                format!("stopped after epoch {step}{expected}: not for the front ({what})")
+            }
             Outcome::Failed { reason, .. } => format!("failed: {reason}"),
         };
         let left = match s.began {

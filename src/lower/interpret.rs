@@ -152,7 +152,7 @@ fn run(bound: &Bound, step: &Step, values: &[Vec<f32>]) -> Vec<f32> {
 }
 
 /// The positions of a window in the map: `(ky, kx, input row)` for output row `r`.
-fn positions(window: &Window, input: Fact, out: Fact, r: usize) -> Vec<(usize, usize, usize)> {
+pub(crate) fn positions(window: &Window, input: Fact, out: Fact, r: usize) -> Vec<(usize, usize, usize)> {
     let (Fact::Map { h, w, .. }, Fact::Map { w: columns, .. }) = (input, out) else { return Vec::new() };
     let (oy, ox) = (r / columns.max(1), r % columns.max(1));
     let mut found = Vec::new();
@@ -169,7 +169,7 @@ fn positions(window: &Window, input: Fact, out: Fact, r: usize) -> Vec<(usize, u
 }
 
 /// Tokens and features.
-fn sides(fact: Fact) -> (usize, usize) {
+pub(crate) fn sides(fact: Fact) -> (usize, usize) {
     match fact {
         Fact::Tokens { tokens, dim, .. } => (tokens, dim),
         other => (1, other.channels()),
@@ -177,7 +177,7 @@ fn sides(fact: Fact) -> (usize, usize) {
 }
 
 /// Row and column of the pixel that is token `r` of all groups' tokens.
-fn pixel_of_token(h: usize, w: usize, patch: usize, r: usize) -> (usize, usize) {
+pub(crate) fn pixel_of_token(h: usize, w: usize, patch: usize, r: usize) -> (usize, usize) {
     let patch = patch.max(1);
     let (rows, columns) = (h.div_ceil(patch), w.div_ceil(patch));
     let (g, t) = (r / (rows * columns).max(1), r % (rows * columns).max(1));

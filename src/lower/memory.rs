@@ -3,7 +3,8 @@
 
 use super::ir::{Kernel, Step, TensorId};
 use super::Lowered;
-use crate::graph::Fact;
+use crate::graph::{Fact, Window};
+use std::collections::BTreeSet;
 
 /// Every buffer starts at a multiple of this many bytes and takes a multiple of it, so that the
 /// arena of int8 code can hold scratch of f32 and be read by words.
@@ -24,15 +25,47 @@ pub(super) fn tensor_bytes(fact: Fact, element_bytes: usize) -> usize {
     aligned(elements.saturating_mul(element_bytes))
 }
 
-/// Bytes that a step needs for itself while it runs: [`Kernel::AttentionCore`] one row of scores,
-/// `tokens` f32. All other kernels keep what they need in registers and on the stack.
-pub(super) fn scratch_bytes(lowered: &Lowered, step: &Step) -> usize {
-    match (step.kernel, step.inputs.first().map(|&t| lowered.fact(t))) {
-        (Kernel::AttentionCore { .. }, Some(Fact::Tokens { tokens, .. })) => {
-            aligned(tokens.saturating_mul(4))
+/// Bytes that a step needs for itself while it runs: the core of attention one row of scores, `tokens`
+/// of four bytes; in int8 a convolution two windows, and a depthwise convolution that overwrites its
+/// input the rows that it still needs. All other kernels keep what they need in registers and on
+/// the stack.
+pub(super) fn scratch_bytes(lowered: &Lowered, step: &Step, element_bytes: usize, place: Place) -> usize {
+    let Some(fact) = step.inputs.first().map(|&t| lowered.fact(t)) else { return 0 };
+    let bytes = match (step.kernel, fact) {
+        (Kernel::AttentionCore { .. }, Fact::Tokens { tokens, .. }) => tokens.saturating_mul(4),
+        (Kernel::Conv { window, .. }, Fact::Map { w, c, .. }) if place != Place::New => {
+            reach(&window).saturating_mul(w).saturating_mul(c)
+        }
+        (Kernel::Conv { window, groups, .. }, _)
+            if element_bytes == 1
+                && !step.kernel.is_pointwise()
+                && !step.kernel.is_plain_depthwise(fact, lowered.fact(step.output)) =>
+        {
+            let area = window.kernel.saturating_mul(window.kernel);
+            area.saturating_mul(fact.channels() / groups.max(1)).saturating_mul(2)
         }
         _ => 0,
-    }
+    };
+    aligned(bytes)
+}
+
+/// Rows that a window covers.
+fn reach(window: &Window) -> usize {
+    window.kernel.saturating_sub(1).saturating_mul(window.dilation).saturating_add(1)
+}
+
+/// Whether an int8 depthwise convolution may write its output over its input: the rows it writes
+/// are of the size of those it reads, it never writes a row before it has read it, and the rows
+/// that it keeps meanwhile are less than another map.
+fn depthwise_in_place(lowered: &Lowered, step: &Step) -> bool {
+    let (Some(&x), Kernel::Conv { window, .. }) = (step.inputs.first(), step.kernel) else { return false };
+    let (x, y) = (lowered.fact(x), lowered.fact(step.output));
+    let Fact::Map { h, .. } = x else { return false };
+    step.kernel.is_plain_depthwise(x, y)
+        && x == y
+        && window.stride == 1
+        && window.padding.top < reach(&window)
+        && reach(&window) < h
 }
 
 /// Where a step's output lies.
@@ -57,8 +90,7 @@ fn overwritable(kernel: &Kernel) -> std::ops::Range<usize> {
         | Kernel::AddChannels
         | Kernel::MulChannels => 0..1,
         Kernel::Add | Kernel::Mul => 0..2,
-        // A depthwise convolution can run in place with a buffer of a few rows, pooling too: that
-        // comes with row streaming.
+        // Pooling could run in place too: that comes with row streaming.
         _ => 0..0,
     }
 }
@@ -68,10 +100,12 @@ fn overwritable(kernel: &Kernel) -> std::ops::Range<usize> {
 pub(super) struct Groups {
     /// The first tensor of each tensor's group.
     root: Vec<TensorId>,
+    /// Outputs of depthwise convolutions that may run in place.
+    depthwise: BTreeSet<TensorId>,
 }
 
 impl Groups {
-    pub(super) fn of(lowered: &Lowered) -> Groups {
+    pub(super) fn of(lowered: &Lowered, element_bytes: usize) -> Groups {
         let mut root: Vec<TensorId> = (0..lowered.tensors.len()).map(TensorId).collect();
         for step in lowered.steps.iter().filter(|s| s.kernel == Kernel::Flatten) {
             let source = step.inputs.first().and_then(|t| root.get(t.0)).copied();
@@ -79,7 +113,8 @@ impl Groups {
                 *own = source;
             }
         }
-        Groups { root }
+        let in_place = lowered.steps.iter().filter(|s| element_bytes == 1 && depthwise_in_place(lowered, s));
+        Groups { root, depthwise: in_place.map(|s| s.output).collect() }
     }
 
     /// The group of a tensor.
@@ -118,6 +153,10 @@ impl Groups {
                 pending.get(g.0) == Some(&1) && groups.iter().filter(|other| *other == g).count() == 1
             })
         };
-        overwritable(&step.kernel).find(free).map_or(Place::New, Place::Over)
+        let ports = match self.depthwise.contains(&step.output) {
+            true => 0..1,
+            false => overwritable(&step.kernel),
+        };
+        ports.into_iter().find(free).map_or(Place::New, Place::Over)
     }
 }

@@ -53,7 +53,7 @@ pub enum InPlace {
 pub struct StepMemory {
     /// Whether it runs in place.
     pub in_place: InPlace,
-    /// The buffer of its scratch, an index into [`Plan::buffers`]; for attention, `tokens` f32.
+    /// The buffer of its scratch, an index into [`Plan::buffers`].
     pub scratch: Option<usize>,
     /// The buffers in use while it runs, its inputs, output and scratch included: indices into
     /// [`Plan::buffers`], rising.
@@ -105,7 +105,7 @@ impl Plan {
 
 /// Plans the memory of a lowered network whose activations have `element_bytes` bytes (4 or 1).
 pub fn plan(lowered: &Lowered, element_bytes: usize) -> Plan {
-    let groups = Groups::of(lowered);
+    let groups = Groups::of(lowered, element_bytes);
     let mut pending = groups.pending(lowered);
     let mut tensors = vec![0; lowered.tensors.len()];
     let bytes = |t: TensorId| tensor_bytes(lowered.fact(t), element_bytes);
@@ -144,7 +144,7 @@ pub fn plan(lowered: &Lowered, element_bytes: usize) -> Plan {
         if let Some(t) = tensors.get_mut(step.output.0) {
             *t = index;
         }
-        let scratch = match scratch_bytes(lowered, step) {
+        let scratch = match scratch_bytes(lowered, step, element_bytes, place) {
             0 => None,
             bytes => {
                 buffers.push(Buffer { offset: 0, bytes, first: i, last: i, tensors: Vec::new() });

@@ -66,7 +66,7 @@ struct Effect {
 
 impl<'a> Search<'a> {
     fn new(lowered: &'a Lowered) -> Self {
-        let groups = Groups::of(lowered);
+        let groups = Groups::of(lowered, ELEMENT);
         let mut maker = vec![None; lowered.tensors.len()];
         for (i, step) in lowered.steps.iter().enumerate() {
             if let Some(m) = maker.get_mut(step.output.0) {
@@ -79,7 +79,7 @@ impl<'a> Search<'a> {
             .map(|step| Job {
                 step,
                 output: tensor_bytes(lowered.fact(step.output), ELEMENT),
-                scratch: scratch_bytes(lowered, step),
+                scratch: scratch_bytes(lowered, step, ELEMENT, Place::New),
                 reads: groups.read_by(step),
                 after: step.inputs.iter().filter_map(|t| maker.get(t.0).copied().flatten()).collect(),
             })

@@ -65,6 +65,11 @@ impl Kernel {
         matches!(self, Kernel::Conv { groups, .. } if *groups > 1 && *groups == input.channels())
     }
 
+    /// Whether this is a depthwise convolution with one output of each channel.
+    pub fn is_plain_depthwise(&self, input: Fact, output: Fact) -> bool {
+        self.is_depthwise(input) && output.channels() == input.channels()
+    }
+
     /// Whether this is a 1x1 convolution with stride 1, no padding and one group: a dense layer on
     /// every position.
     pub fn is_pointwise(&self) -> bool {

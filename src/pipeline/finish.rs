@@ -106,7 +106,7 @@ fn train_final(
     let spec = &project.checked.spec;
     let seed = spec.search.seed ^ crate::hash::fnv1a(b"final");
     let path = checkpoint_path(project);
-    let control = Saving { told: Told { trial: None, watch }, path: &path, failure: Mutex::new(None) };
+    let control = Saving { told: Told::alone(watch), path: &path, failure: Mutex::new(None) };
     let earlier = std::fs::read(&path).ok().and_then(|bytes| Checkpoint::from_bytes(&bytes).ok());
     let trained = match earlier {
         Some(checkpoint) => {

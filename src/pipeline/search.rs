@@ -4,14 +4,14 @@ use super::{Event, PipelineError, Watch};
 use crate::check::spec::Metric;
 use crate::project::Project;
 use crate::search::{
-    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Session, Settings, Study,
-    StudySummary, Trial,
+    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Sample, Session, Settings, Study,
+    StudySummary, Trial, Verdict,
 };
 use crate::space::Point;
-use crate::train::{train, Control, Progress, TrainData, TrainError};
+use crate::train::{train, Control, EpochStats, Progress, TrainData, TrainError};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{mpsc, Mutex};
 
 /// What a search ends with.
 #[derive(Debug)]
@@ -88,7 +88,13 @@ pub fn search(
     report(&session, &folder, project.name())
 }
 
-type Finished = (usize, String, Result<Outcome, TrainError>);
+/// What the thread of a trial says.
+enum Message {
+    /// A step of its training is done: is the next one worth it?
+    Step { number: usize, sample: Sample, reply: mpsc::SyncSender<Verdict> },
+    /// It has ended.
+    Ended { number: usize, what: String, result: Result<Outcome, TrainError> },
+}
 
 fn run(
     project: &Project,
@@ -97,7 +103,7 @@ fn run(
     workers: usize,
     watch: &dyn Watch,
 ) -> Result<(), PipelineError> {
-    let (tell, results) = mpsc::channel::<Finished>();
+    let (tell, results) = mpsc::channel::<Message>();
     std::thread::scope(|scope| {
         let mut running = 0;
         let mut stopped = false;
@@ -113,16 +119,26 @@ fn run(
                 let tell = tell.clone();
                 scope.spawn(move || {
                     let number = trial.number;
-                    let (what, result) =
-                        train_trial(project, data, trial, if workers > 1 { 1 } else { 0 }, watch);
+                    let threads = if workers > 1 { 1 } else { 0 };
+                    let told =
+                        Told { trial: Some(number), watch, steps: Some(tell.clone()), verdict: None.into() };
+                    let (what, result) = train_trial(project, data, trial, threads, &told);
                     // The receiver is gone only if the search has failed already.
-                    let _ = tell.send((number, what, result));
+                    let _ = tell.send(Message::Ended { number, what, result });
                 });
             }
             if running == 0 {
                 return if stopped || watch.stop() { Err(PipelineError::Stopped) } else { Ok(()) };
             }
-            let Ok((number, what, result)) = results.recv() else { return Ok(()) };
+            let (number, what, result) = match results.recv() {
+                Err(_) => return Ok(()),
+                Ok(Message::Step { number, sample, reply }) => {
+                    // A trial that does not wait for the answer has ended otherwise.
+                    let _ = reply.send(session.report(number, sample)?);
+                    continue;
+                }
+                Ok(Message::Ended { number, what, result }) => (number, what, result),
+            };
             running -= 1;
             let outcome = match result {
                 Ok(outcome) => outcome,
@@ -143,7 +159,7 @@ fn train_trial(
     data: &TrainData,
     trial: Trial,
     threads: usize,
-    watch: &dyn Watch,
+    control: &Told<'_>,
 ) -> (String, Result<Outcome, TrainError>) {
     let design = match project.design(&trial.point) {
         Ok(d) => d,
@@ -153,21 +169,42 @@ fn train_trial(
         }
     };
     let what = format!("{} parameters, {} MACs", count(design.cost.params), count(design.cost.macs));
-    watch.event(Event::Start { trial: Some(trial.number), what: what.clone() });
-    let control = Told { trial: Some(trial.number), watch };
+    control.watch.event(Event::Start { trial: Some(trial.number), what: what.clone() });
     let result =
-        train(&design.network, data, &project.checked.spec.search.train, trial.seed, threads, &control);
-    let outcome = result.and_then(|t| match t.validation_accuracy {
-        Some(a) => Ok(Outcome::Done { metrics: BTreeMap::from([("accuracy".to_string(), a)]) }),
-        None => Err(TrainError::NoImages),
-    });
+        train(&design.network, data, &project.checked.spec.search.train, trial.seed, threads, control);
+    let outcome = match result {
+        Ok(t) => match t.validation_accuracy {
+            Some(a) => Ok(Outcome::Done { metrics: accuracy(a) }),
+            None => Err(TrainError::NoImages),
+        },
+        Err(TrainError::Hopeless { epoch }) => match control.verdict.lock().ok().and_then(|mut v| v.take()) {
+            Some(Verdict::Stop { predicted, .. }) => Ok(Outcome::Stopped { step: epoch, predicted }),
+            _ => Err(TrainError::Hopeless { epoch }),
+        },
+        Err(e) => Err(e),
+    };
     (what, outcome)
 }
 
-/// Passes a training's progress on.
+fn accuracy(value: f64) -> BTreeMap<String, f64> {
+    BTreeMap::from([("accuracy".to_string(), value)])
+}
+
+/// Passes a training's progress on, and asks the study about every step.
 pub(super) struct Told<'a> {
     pub(super) trial: Option<usize>,
     pub(super) watch: &'a dyn Watch,
+    /// To the study.
+    steps: Option<mpsc::Sender<Message>>,
+    /// Why the training was ended.
+    verdict: Mutex<Option<Verdict>>,
+}
+
+impl<'a> Told<'a> {
+    /// For a training that is no trial.
+    pub(super) fn alone(watch: &'a dyn Watch) -> Told<'a> {
+        Told { trial: None, watch, steps: None, verdict: Mutex::new(None) }
+    }
 }
 
 impl Control for Told<'_> {
@@ -177,6 +214,26 @@ impl Control for Told<'_> {
 
     fn stop(&self) -> bool {
         self.watch.stop()
+    }
+
+    fn promote(&self, epoch: &EpochStats) -> bool {
+        let (Some(number), Some(steps), Some(value)) = (self.trial, &self.steps, epoch.validation_accuracy)
+        else {
+            return true;
+        };
+        let (reply, verdict) = mpsc::sync_channel(1);
+        let sample = Sample { step: epoch.epoch, metrics: accuracy(value) };
+        let sent = steps.send(Message::Step { number, sample, reply });
+        match sent.ok().and_then(|()| verdict.recv().ok()) {
+            Some(stop @ Verdict::Stop { .. }) => {
+                if let Ok(mut v) = self.verdict.lock() {
+                    *v = Some(stop);
+                }
+                false
+            }
+            // No answer: the search has failed, and `stop` will say so.
+            _ => true,
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //! line without its end; that line is dropped and said so. A lock on the file keeps a second process
 //! out. This is the search's only module with IO.
 
+use super::fidelity::{Sample, Verdict};
 use super::study::{Outcome, Study, StudyError, Trial};
 use crate::hash::sha256;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub enum Event {
         number: usize,
         /// The outcome.
         outcome: Outcome,
+        /// Its learning curve.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        curve: Vec<Sample>,
     },
 }
 
@@ -311,12 +315,14 @@ impl<'a> Session<'a> {
             match event {
                 Event::Study { .. } => {}
                 Event::Asked(trial) => study.replay_asked(trial)?,
-                Event::Told { number, outcome } => {
-                    study.tell(number, outcome).map_err(|e| JournalError::Corrupt {
-                        path: path.to_owned(),
-                        line: i + 2,
-                        reason: e.to_string(),
-                    })?;
+                Event::Told { number, outcome, curve } => {
+                    study.replay_curve(number, curve).and_then(|()| study.tell(number, outcome)).map_err(
+                        |e| JournalError::Corrupt {
+                            path: path.to_owned(),
+                            line: i + 2,
+                            reason: e.to_string(),
+                        },
+                    )?;
                 }
             }
         }
@@ -341,13 +347,22 @@ impl<'a> Session<'a> {
         Ok(trials)
     }
 
+    /// [`Study::report`]; the curve is written down with the outcome.
+    ///
+    /// # Errors
+    /// [`StudyError::NotPending`].
+    pub fn report(&mut self, number: usize, sample: Sample) -> Result<Verdict, JournalError> {
+        Ok(self.study.report(number, sample)?)
+    }
+
     /// [`Study::tell`], written down before it counts. Returns the outcome as taken.
     ///
     /// # Errors
     /// [`StudyError::NotPending`] or [`JournalError::Io`].
     pub fn tell(&mut self, number: usize, outcome: Outcome) -> Result<Outcome, JournalError> {
         let outcome = self.study.judge(number, outcome)?;
-        self.journal.append(&[Event::Told { number, outcome: outcome.clone() }])?;
+        let curve = self.study.records().get(number).map_or_else(Vec::new, |r| r.curve.clone());
+        self.journal.append(&[Event::Told { number, outcome: outcome.clone(), curve }])?;
         Ok(self.study.tell(number, outcome)?)
     }
 }

@@ -138,7 +138,7 @@ impl Mobo {
         hidden: &[Record],
         rng: &mut dyn Rng,
     ) -> Option<Arc<Candidate>> {
-        let done: Vec<&Record> = visible.iter().filter(|r| r.is_done()).collect();
+        let done: Vec<&Record> = visible.iter().filter(|r| r.has_estimate()).collect();
         if done.len() < 2 {
             return None;
         }
@@ -158,7 +158,7 @@ impl Mobo {
         }
         let mut raw: Vec<Vec<f64>> = Vec::new();
         for (name, _) in &names {
-            raw.push(done.iter().map(|r| r.value(name)).collect::<Option<Vec<f64>>>()?);
+            raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
         }
         let mut models: Vec<Surrogate> = Vec::new();
         for ((name, maximize), v) in names.iter().zip(&raw) {
@@ -193,7 +193,7 @@ impl Mobo {
         let told: Vec<&Record> = visible.iter().filter(|r| r.outcome.is_some()).collect();
         let success = if told.len() > done.len() {
             let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect();
-            let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.is_done()))).collect();
+            let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.has_estimate()))).collect();
             self.surrogate(SUCCESS, true, &x, &labels, groups)
         } else {
             None

@@ -14,6 +14,7 @@ mod design;
 pub mod ehvi;
 pub mod encode;
 pub mod explore;
+pub mod fidelity;
 pub mod front;
 pub mod gp;
 pub mod journal;
@@ -32,6 +33,7 @@ pub mod volume;
 mod tests;
 
 pub use explore::{NearMiss, Shortage};
+pub use fidelity::{Sample, Verdict};
 pub use journal::{Journal, JournalError, Session};
 pub use plot::front_svg;
 pub use problem::{measure_name, Choice, Features, Known, KnownPoint, Limit, Problem, Quantity, Target};

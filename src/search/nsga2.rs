@@ -29,8 +29,8 @@ pub(super) fn suggest(
 ) -> Option<Arc<Candidate>> {
     let mut parents: Vec<Member> = Vec::new();
     for generation in visible.chunks(size.max(1)) {
-        for record in generation.iter().filter(|r| r.is_done()) {
-            let value = |name: &str| record.value(name);
+        for record in generation.iter().filter(|r| r.has_estimate()) {
+            let value = |name: &str| record.estimate(name);
             if let Ok(costs) = problem.costs(&value) {
                 let cost = (costs, problem.violation(false, &value));
                 parents.push(Member { point: record.trial.point.clone(), cost, rank: 0, crowding: 0.0 });

@@ -182,6 +182,7 @@ pub fn front_svg(study: &Study, title: &str) -> String {
             r.value(&t.name)
         }
     };
+    let guess = |r: &Record, t: &Target| -> Option<f64> { get(r, t).or_else(|| r.estimate(&t.name)) };
     let records = study.records();
     let front: Vec<&Record> = study.front().into_iter().filter_map(|n| records.get(n)).collect();
     let done: Vec<&Record> = records.iter().filter(|r| r.is_done()).collect();
@@ -292,6 +293,17 @@ pub fn front_svg(study: &Study, title: &str) -> String {
                     py - 4.0
                 );
             }
+            (Some(Outcome::Stopped { .. }), ..) => {
+                let Some((vx, vy)) = guess(record, right).zip(guess(record, up)) else { continue };
+                if x.inside(vx) && y.inside(vy) {
+                    shown.stopped = true;
+                    let (px, py) = (x.pixel(vx), y.pixel(vy));
+                    let _ = writeln!(
+                        svg,
+                        r#"<circle cx="{px:.1}" cy="{py:.1}" r="3.6" fill="none" stroke="{MODEL}" stroke-dasharray="2 1.5">{tip}</circle>"#
+                    );
+                }
+            }
             (Some(_), Some(vx), Some(vy)) => {
                 let (px, py) = (x.pixel(vx), y.pixel(vy));
                 if !x.inside(vx) || !y.inside(vy) {
@@ -355,6 +367,11 @@ fn subtitle(study: &Study, front: usize) -> String {
     let failed = study.records().iter().filter(|r| matches!(r.outcome, Some(Outcome::Failed { .. }))).count();
     let told = study.records().iter().filter(|r| r.outcome.is_some()).count();
     let mut parts = vec![format!("{told} trials"), format!("{front} on the front")];
+    let stopped =
+        study.records().iter().filter(|r| matches!(r.outcome, Some(Outcome::Stopped { .. }))).count();
+    if stopped > 0 {
+        parts.push(format!("{stopped} stopped early"));
+    }
     if failed > 0 {
         parts.push(format!("{failed} failed"));
     }
@@ -379,6 +396,12 @@ fn hint(record: &Record, study: &Study) -> String {
     for (name, quantity) in names {
         let line = record.value(name).map(|v| format!("{name}: {}", show(quantity, v)));
         lines.extend(line.filter(|l| !lines.contains(l)));
+    }
+    if let Some(Outcome::Stopped { step, predicted }) = &record.outcome {
+        lines.push(format!("stopped after step {step}, expected:"));
+        for o in &study.problem.objectives {
+            lines.extend(predicted.get(&o.name).map(|v| format!("{}: {}", o.name, show(o.quantity, *v))));
+        }
     }
     if let Some(Outcome::Failed { reason }) = &record.outcome {
         lines.push(format!("failed: {reason}"));
@@ -460,6 +483,7 @@ struct Shown {
     front: bool,
     chosen: bool,
     infeasible: bool,
+    stopped: bool,
     failed: bool,
     outside: bool,
 }
@@ -497,6 +521,10 @@ fn legend(svg: &mut String, shown: &Shown, study: &Study, projection: bool) {
         let mark = format!(r##"<circle r="4.2" fill="#ffffff" stroke="{FAILED}" stroke-width="1.5"/>"##);
         entries.push((mark, "breaks a requirement"));
     }
+    if shown.stopped {
+        let mark = format!(r#"<circle r="3.6" fill="none" stroke="{MODEL}" stroke-dasharray="2 1.5"/>"#);
+        entries.push((mark, "stopped early, as expected"));
+    }
     if shown.failed {
         entries.push((
             format!(r#"<path d="M-4 -4l8 8m0 -8l-8 8" stroke="{FAILED}" stroke-width="2"/>"#),
@@ -506,7 +534,7 @@ fn legend(svg: &mut String, shown: &Shown, study: &Study, projection: bool) {
     if shown.outside {
         entries.push((format!(r#"<path d="M-4.5 3.5L0 -4.5L4.5 3.5Z" fill="{FIRST}"/>"#), "off the scale"));
     }
-    let width = |label: &str| 46.0 + text_width(label, 13.0);
+    let width = |label: &str| 56.0 + text_width(label, 13.0);
     let total: f64 = entries.iter().map(|(_, l)| width(l)).sum();
     let mut at = (WIDTH - total).max(0.0) / 2.0 + 14.0;
     let y = HEIGHT - 24.0;

@@ -28,8 +28,10 @@ pub struct FrontPoint {
 pub struct StudySummary {
     /// Trials given out.
     pub trials: usize,
-    /// With a result.
+    /// Run to the end.
     pub done: usize,
+    /// Stopped early.
+    pub stopped: usize,
     /// Without, and why: number and reason.
     pub failed: Vec<(usize, String)>,
     /// Not told yet.
@@ -63,6 +65,9 @@ impl Study<'_> {
         .into_iter()
         .map(|(k, v)| (k.to_owned(), v))
         .collect();
+        if s.hopeless > 0.0 {
+            parts.insert("search.hopeless".to_owned(), s.hopeless.to_string());
+        }
         if let Some(r) = &s.reference {
             parts.insert("search.reference".to_owned(), json(serde_json::to_string(r)));
         }
@@ -171,6 +176,7 @@ impl Study<'_> {
         StudySummary {
             trials: self.records().len(),
             done: self.records().iter().filter(|r| r.is_done()).count(),
+            stopped: self.records().iter().filter(|r| r.has_estimate() && !r.is_done()).count(),
             failed: failed.collect(),
             pending: self.records().iter().filter(|r| r.outcome.is_none()).count(),
             objectives: self.problem.objectives.clone(),

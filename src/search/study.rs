@@ -8,6 +8,7 @@
 //! with `window` workers are the same study.
 
 use super::explore::{Explorer, Shortage};
+use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
 use super::{design, local, nsga2, tpe};
@@ -39,6 +40,9 @@ pub struct Settings {
     pub seed_points: Vec<Point>,
     /// New points computed at most for one suggestion.
     pub effort: usize,
+    /// A running trial is stopped once the probability that its result will be on the front is below
+    /// this; 0: never.
+    pub hopeless: f64,
 }
 
 impl Settings {
@@ -53,6 +57,7 @@ impl Settings {
             reference: None,
             seed_points: Vec::new(),
             effort: 800,
+            hopeless: 0.0,
         }
     }
 
@@ -68,7 +73,7 @@ impl Settings {
     /// Those of a spec's `search` item.
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
-        Settings { window: s.window.max(search.workers), ..s }
+        Settings { window: s.window.max(search.workers), hopeless: search.hopeless, ..s }
     }
 }
 
@@ -94,6 +99,14 @@ pub enum Outcome {
         /// Values by name, in base units.
         metrics: BTreeMap<String, f64>,
     },
+    /// It was stopped early: what its result would have been is a guess, see
+    /// [`super::fidelity`]. Never on a front.
+    Stopped {
+        /// Steps done.
+        step: usize,
+        /// The final values that were predicted, in base units.
+        predicted: BTreeMap<String, f64>,
+    },
     /// It has no result.
     Failed {
         /// Why.
@@ -108,6 +121,8 @@ pub struct Record {
     pub trial: Trial,
     /// What was known before.
     pub known: Arc<KnownPoint>,
+    /// Its learning curve, as far as it was reported.
+    pub curve: Vec<Sample>,
     /// Its outcome, once told.
     pub outcome: Option<Outcome>,
 }
@@ -121,7 +136,20 @@ impl Record {
         })
     }
 
-    /// Whether it ran.
+    /// As [`Record::value`]; for a trial that was stopped early, what was predicted.
+    pub fn estimate(&self, name: &str) -> Option<f64> {
+        self.value(name).or_else(|| match &self.outcome {
+            Some(Outcome::Stopped { predicted, .. }) => predicted.get(name).copied(),
+            _ => None,
+        })
+    }
+
+    /// Whether it ran to its end, or far enough to know what it would have come to.
+    pub fn has_estimate(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Done { .. } | Outcome::Stopped { .. }))
+    }
+
+    /// Whether it ran to its end.
     pub fn is_done(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Done { .. }))
     }
@@ -271,6 +299,40 @@ impl<'a> Study<'a> {
         Ok(outcome)
     }
 
+    /// The state of a running trial after a step of its training, the last one excepted: is it worth
+    /// going on? Depends on the trial's curve and on the results that chose it, so not on what else
+    /// is running. A step reported again (by a trial begun again) replaces what was said before.
+    ///
+    /// # Errors
+    /// [`StudyError::NotPending`].
+    pub fn report(&mut self, number: usize, sample: Sample) -> Result<Verdict, StudyError> {
+        self.replay_curve(number, [sample.clone()])?;
+        let visible = &self.records[..self.horizon(number).min(number)];
+        let Some(record) = self.records.get(number).filter(|_| self.settings.hopeless > 0.0) else {
+            return Ok(Verdict::Promote);
+        };
+        let known = |name: &str| record.known.values.get(name).copied();
+        Ok(fidelity::verdict(&self.problem, &known, &sample, visible, self.settings.hopeless))
+    }
+
+    /// Takes up (a part of) the learning curve of a trial that waits for its result.
+    ///
+    /// # Errors
+    /// [`StudyError::NotPending`].
+    pub fn replay_curve(
+        &mut self,
+        number: usize,
+        curve: impl IntoIterator<Item = Sample>,
+    ) -> Result<(), StudyError> {
+        let record = self.records.get_mut(number).filter(|r| r.outcome.is_none());
+        let record = record.ok_or(StudyError::NotPending(number))?;
+        for sample in curve {
+            record.curve.retain(|s| s.step < sample.step);
+            record.curve.push(sample);
+        }
+        Ok(())
+    }
+
     /// What [`Study::tell`] would take the outcome for.
     ///
     /// # Errors
@@ -278,7 +340,11 @@ impl<'a> Study<'a> {
     pub fn judge(&self, number: usize, outcome: Outcome) -> Result<Outcome, StudyError> {
         let record =
             self.records.get(number).filter(|r| r.outcome.is_none()).ok_or(StudyError::NotPending(number))?;
-        let Outcome::Done { mut metrics } = outcome else { return Ok(outcome) };
+        let (mut metrics, stopped) = match outcome {
+            Outcome::Done { metrics } => (metrics, None),
+            Outcome::Stopped { step, predicted } => (predicted, Some(step)),
+            failed @ Outcome::Failed { .. } => return Ok(failed),
+        };
         let needed = (self.problem.objectives.iter().filter(|o| !o.known).map(|o| &o.name))
             .chain(self.problem.limits.iter().filter(|l| !l.known).map(|l| &l.name));
         for name in needed {
@@ -292,7 +358,10 @@ impl<'a> Study<'a> {
         }
         let known = |name: &String| record.known.values.contains_key(name);
         metrics.retain(|name, v| v.is_finite() && !known(name));
-        Ok(Outcome::Done { metrics })
+        Ok(match stopped {
+            Some(step) => Outcome::Stopped { step, predicted: metrics },
+            None => Outcome::Done { metrics },
+        })
     }
 
     /// Takes up a trial from a journal, as if [`Study::ask`] had given it out.
@@ -314,7 +383,12 @@ impl<'a> Study<'a> {
         }
         self.explorer.taken.insert(trial.hash.clone());
         self.again.insert(number);
-        self.records.push(Record { trial, known: Arc::new(c.known.clone()), outcome: None });
+        self.records.push(Record {
+            trial,
+            known: Arc::new(c.known.clone()),
+            curve: Vec::new(),
+            outcome: None,
+        });
         Ok(())
     }
 
@@ -408,6 +482,7 @@ impl<'a> Study<'a> {
                 hash: candidate.known.hash.clone(),
             },
             known: Arc::new(candidate.known.clone()),
+            curve: Vec::new(),
             outcome: None,
         })
     }

@@ -9,6 +9,8 @@ use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
 use std::collections::BTreeMap;
 
+mod fidelity;
+
 struct Toy {
     decisions: Vec<DecisionInfo>,
 }

@@ -102,6 +102,12 @@ pub trait Control: Sync {
         false
     }
 
+    /// Asked after every epoch but the last, with its figures: is the next one worth it? If not, the
+    /// training ends with [`TrainError::Hopeless`].
+    fn promote(&self, _: &EpochStats) -> bool {
+        true
+    }
+
     /// Whether [`Control::checkpoint`] is to be called.
     fn wants_checkpoints(&self) -> bool {
         false
@@ -157,6 +163,12 @@ pub enum TrainError {
         step: usize,
         /// What was seen.
         why: String,
+    },
+    /// [`Control::promote`] found the next epoch not worth it.
+    #[error("training was ended after epoch {epoch}: its result would not matter")]
+    Hopeless {
+        /// Epochs done.
+        epoch: usize,
     },
     /// [`Control::stop`] asked for it.
     #[error("training was stopped")]

@@ -1,9 +1,10 @@
 //! The graph under construction: nodes with unique names, constants, initialisers, shapes.
 
-use super::{fault, meta::Metadata, Fault, INPUT, OUTPUT};
+use super::{fault, meta::Metadata, quantise, Fault, INPUT, OUTPUT};
 use crate::graph::Fact;
 use crate::lower::ir::{Slot, SlotId, Step, TensorId};
-use crate::lower::Bound;
+use crate::lower::Lowered;
+use crate::quant::{Quantised, Scale};
 use crate::source::Span;
 use crate::weights::Array;
 use onnx_protobuf::attribute_proto::AttributeType;
@@ -34,9 +35,19 @@ pub(super) struct Parts {
     pub output: ValueInfoProto,
 }
 
+/// Where the weights come from.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    /// Arrays, by slot.
+    Float(&'a [Array]),
+    /// The integers of steps.
+    Int8(&'a Quantised),
+}
+
 /// A graph under construction.
 pub(super) struct Builder<'a> {
-    bound: &'a Bound,
+    lowered: &'a Lowered,
+    source: Source<'a>,
     meta: &'a Metadata,
     nodes: Vec<NodeProto>,
     values: Vec<ValueInfoProto>,
@@ -46,6 +57,10 @@ pub(super) struct Builder<'a> {
     tensors: BTreeMap<TensorId, String>,
     slots: BTreeMap<SlotId, (String, Layout)>,
     constants: BTreeMap<String, String>,
+    /// Initialisers of integers.
+    integers: Vec<TensorProto>,
+    /// The index of the step whose nodes are being made.
+    step: Option<usize>,
     /// Name of the step whose nodes are being made.
     scope: String,
     /// Where its nodes start.
@@ -53,10 +68,13 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(bound: &'a Bound, meta: &'a Metadata) -> Result<Self, Fault> {
+    pub fn new(lowered: &'a Lowered, source: Source<'a>, meta: &'a Metadata) -> Result<Self, Fault> {
         let mut b = Builder {
-            bound,
+            lowered,
+            source,
             meta,
+            integers: Vec::new(),
+            step: None,
             nodes: Vec::new(),
             values: Vec::new(),
             names: [INPUT.to_string(), OUTPUT.to_string()].into(),
@@ -66,9 +84,14 @@ impl<'a> Builder<'a> {
             scope: String::new(),
             start: 0,
         };
-        b.tensors.insert(bound.lowered.input, INPUT.to_string());
-        if bound.lowered.input == bound.lowered.output {
-            b.push("Identity", OUTPUT.into(), vec![INPUT.into()], vec![OUTPUT.into()], Vec::new());
+        let mut input = INPUT.to_string();
+        if let Source::Int8(network) = source {
+            b.scope = INPUT.into();
+            input = quantise::through(&mut b, INPUT, network.scale(lowered.input));
+        }
+        b.tensors.insert(lowered.input, input.clone());
+        if lowered.input == lowered.output {
+            b.push("Identity", OUTPUT.into(), vec![input], vec![OUTPUT.into()], Vec::new());
         }
         Ok(b)
     }
@@ -76,6 +99,7 @@ impl<'a> Builder<'a> {
     /// Begins the nodes of a step.
     pub fn begin(&mut self, step: &Step) {
         self.scope.clone_from(&step.name);
+        self.step = Some(self.step.map_or(0, |i| i + 1));
         self.start = self.nodes.len();
     }
 
@@ -86,7 +110,7 @@ impl<'a> Builder<'a> {
         let own = self.nodes.len() > self.start && last == Some(&value);
         // A step that moves nothing (a vector flattened) is still a node of its own.
         let value = if own { value } else { self.node("Identity", &[&value], Vec::new()) };
-        let name = match step.output == self.bound.lowered.output {
+        let name = match step.output == self.lowered.output {
             true => OUTPUT.to_string(),
             false => {
                 self.names.remove(&value);
@@ -111,7 +135,7 @@ impl<'a> Builder<'a> {
         if self.tensors.insert(step.output, name.clone()).is_some() {
             return Err(fault(step.span, format!("`{}` writes a tensor that is written already", step.name)));
         }
-        if step.output != self.bound.lowered.output {
+        if step.output != self.lowered.output {
             let fact = self.fact(step.output, step.span)?;
             self.values.push(value_info(&name, fact));
         }
@@ -199,8 +223,15 @@ impl<'a> Builder<'a> {
     /// The name of the initialiser of a step's slot.
     pub fn weight(&mut self, step: &Step, position: usize, layout: Layout) -> Result<String, Fault> {
         let lost = || fault(step.span, format!("`{}` has no weight slot {position}", step.name));
+        if let (Source::Int8(network), 1, [_]) = (self.source, position, step.slots.as_slice()) {
+            return self.integer_weight(network, step, position, layout, &[]);
+        }
         let id = *step.slots.get(position).ok_or_else(lost)?;
-        let slot: &Slot = self.bound.lowered.slots.get(id.0).ok_or_else(lost)?;
+        let slot: &Slot = self.lowered.slots.get(id.0).ok_or_else(lost)?;
+        if let Source::Int8(network) = self.source {
+            let shape = slot.shape.clone();
+            return self.integer_weight(network, step, position, layout, &shape);
+        }
         match self.slots.get(&id) {
             Some((name, had)) if *had == layout => Ok(name.clone()),
             Some(_) => Err(fault(step.span, format!("`{}` is used in two layouts", slot.name))),
@@ -210,6 +241,48 @@ impl<'a> Builder<'a> {
                 Ok(name)
             }
         }
+    }
+
+    fn integer_weight(
+        &mut self,
+        network: &Quantised,
+        step: &Step,
+        position: usize,
+        layout: Layout,
+        shape: &[usize],
+    ) -> Result<String, Fault> {
+        let lost = || fault(step.span, format!("`{}` has no integers", step.name));
+        let q = self.step.and_then(|i| network.steps().get(i)).ok_or_else(lost)?;
+        let x = step.inputs.first().map(|&t| network.scale(t)).ok_or_else(lost)?;
+        quantise::weight(self, q, x, step, position, layout, shape)
+    }
+
+    /// Whether the current step adds a bias: in int8 all layers do, to make up for rounded weights.
+    pub fn has_bias(&self, bias: bool) -> bool {
+        bias || matches!(self.source, Source::Int8(_))
+    }
+
+    /// The scales that the result of the current step goes through: before its activation, where
+    /// there is a table, and after it.
+    pub fn scales(&self, step: &Step) -> (Option<Scale>, Option<Scale>) {
+        let Source::Int8(network) = self.source else { return (None, None) };
+        let q = self.step.and_then(|i| network.steps().get(i));
+        let before = q.filter(|q| q.table.is_some() && step.act.is_some()).map(|q| q.before);
+        (before, Some(network.scale(step.output)))
+    }
+
+    /// An initialiser that is not a slot's.
+    pub fn initializer(&mut self, wish: &str, mut tensor: TensorProto) -> String {
+        let name = self.unique(wish);
+        tensor.name.clone_from(&name);
+        self.integers.push(tensor);
+        name
+    }
+
+    /// A constant of eight bits.
+    pub fn int8(&mut self, value: i8) -> String {
+        let tensor = quantise::integers(&[], DataType::INT8, vec![value as u8]);
+        self.constant(format!("const/i8_{value}"), tensor)
     }
 
     /// The value that holds an input of a step, and its fact.
@@ -223,7 +296,7 @@ impl<'a> Builder<'a> {
     /// The fact of a tensor.
     pub fn fact(&self, id: TensorId, span: Span) -> Result<Fact, Fault> {
         let lost = || fault(span, format!("tensor {} does not exist", id.0));
-        self.bound.lowered.tensors.get(id.0).map(|t| t.fact).ok_or_else(lost)
+        self.lowered.tensors.get(id.0).map(|t| t.fact).ok_or_else(lost)
     }
 
     /// A name that nothing has yet: `wish`, or `wish_2` and so on.
@@ -237,15 +310,17 @@ impl<'a> Builder<'a> {
         name
     }
 
-    pub fn finish(self) -> Result<Parts, Fault> {
-        let lowered = &self.bound.lowered;
+    pub fn finish(mut self) -> Result<Parts, Fault> {
+        let lowered = self.lowered;
         let mut initializers = Vec::new();
-        for (i, (slot, array)) in lowered.slots.iter().zip(&self.bound.arrays).enumerate() {
+        let arrays = if let Source::Float(arrays) = self.source { arrays } else { &[] };
+        for (i, (slot, array)) in lowered.slots.iter().zip(arrays).enumerate() {
             let Some((name, layout)) = self.slots.get(&SlotId(i)) else {
                 return Err(fault(Span::default(), format!("no step reads the weights `{}`", slot.name)));
             };
             initializers.push(initializer(name, array, *layout));
         }
+        initializers.append(&mut self.integers);
         if !self.tensors.contains_key(&lowered.output) {
             return Err(fault(Span::default(), "no step makes the result of the network"));
         }
@@ -279,7 +354,8 @@ fn initializer(name: &str, array: &Array, layout: Layout) -> TensorProto {
     tensor
 }
 
-fn floats(shape: &[usize], values: &[f32]) -> TensorProto {
+/// A tensor of floats.
+pub(super) fn floats(shape: &[usize], values: &[f32]) -> TensorProto {
     TensorProto {
         dims: shape.iter().map(|&n| int(n)).collect(),
         data_type: DataType::FLOAT as i32,

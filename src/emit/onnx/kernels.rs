@@ -1,7 +1,7 @@
 //! Each kernel of the lowered network in ONNX's operators.
 
 use super::build::{attr, attrs, int, real, signed, Builder, Layout};
-use super::{codes, fault, Fault};
+use super::{codes, fault, quantise, Fault};
 use crate::diag::Diagnostic;
 use crate::graph::{Act, Fact, Patches, Window};
 use crate::lower::ir::{Kernel, Step};
@@ -12,8 +12,15 @@ type Emitted = Result<String, Fault>;
 pub(super) fn step(b: &mut Builder, step: &Step) -> Result<(), Fault> {
     b.begin(step);
     let mut value = kernel(b, step)?;
+    let (before, after) = b.scales(step);
+    if let Some(scale) = before {
+        value = quantise::through(b, &value, scale);
+    }
     if let Some(act) = step.act {
         value = activation(b, act, &value);
+    }
+    if let Some(scale) = after {
+        value = quantise::through(b, &value, scale);
     }
     let about = describe(b, step)?;
     b.end(step, value, &about)
@@ -22,8 +29,14 @@ pub(super) fn step(b: &mut Builder, step: &Step) -> Result<(), Fault> {
 fn kernel(b: &mut Builder, step: &Step) -> Emitted {
     let (x, fact) = b.input(step, 0)?;
     match step.kernel {
-        Kernel::Conv { window, groups, bias } => conv(b, step, &x, &window, groups, bias),
-        Kernel::Linear { bias } => linear(b, step, &x, fact, bias),
+        Kernel::Conv { window, groups, bias } => {
+            let bias = b.has_bias(bias);
+            conv(b, step, &x, &window, groups, bias)
+        }
+        Kernel::Linear { bias } => {
+            let bias = b.has_bias(bias);
+            linear(b, step, &x, fact, bias)
+        }
         Kernel::Affine => {
             let layout = if let Fact::Map { .. } = fact { Layout::PerChannel } else { Layout::AsIs };
             let scale = b.weight(step, 0, layout)?;

@@ -2,7 +2,7 @@
 
 use super::OPSET;
 use crate::graph::Fact;
-use crate::lower::Bound;
+use crate::lower::Lowered;
 use crate::source::{Sources, Span};
 use onnx_protobuf::StringStringEntryProto;
 use serde_json::json;
@@ -49,16 +49,16 @@ pub(super) fn graph_name(meta: &Metadata) -> String {
 }
 
 /// A sentence for whoever opens the file in a viewer.
-pub(super) fn summary(bound: &Bound, meta: &Metadata) -> String {
-    let params: usize = bound.arrays.iter().map(|a| a.data.len()).sum();
+pub(super) fn summary(lowered: &Lowered, params: usize, int8: bool, meta: &Metadata) -> String {
     let shape = |id: crate::lower::ir::TensorId| {
-        bound.lowered.tensors.get(id.0).map_or(String::new(), |t| t.fact.to_string())
+        lowered.tensors.get(id.0).map_or(String::new(), |t| t.fact.to_string())
     };
     let mut text = format!(
-        "{}: {} -> {}, {params} parameters, batch norm folded, opset {OPSET}.",
+        "{}: {} -> {}, {params} parameters{}, batch norm folded, opset {OPSET}.",
         graph_name(meta),
-        shape(bound.lowered.input),
-        shape(bound.lowered.output),
+        shape(lowered.input),
+        shape(lowered.output),
+        if int8 { " in int8 (QDQ)" } else { "" },
     );
     if !meta.mean.is_empty() {
         text += " Input pixels are scaled to 0..1, then (x - mean) / std per channel; see the metadata.";

@@ -9,6 +9,7 @@
 mod build;
 mod kernels;
 mod meta;
+mod quantise;
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +17,10 @@ pub use meta::Metadata;
 
 use crate::codes;
 use crate::diag::Diagnostic;
-use crate::lower::Bound;
+use crate::lower::{Bound, Lowered};
+use crate::quant::Quantised;
 use crate::source::Span;
-use build::Builder;
+use build::{Builder, Source};
 use onnx_protobuf::{GraphProto, Message, ModelProto, OperatorSetIdProto};
 
 /// Name of the graph's input.
@@ -42,9 +44,29 @@ const MAX_WEIGHT_BYTES: usize = 2_000_000_000;
 /// - [`codes::ONNX_DEFECT`]: the lowered network contradicts itself, which is a defect of hytc.
 pub fn emit(bound: &Bound, meta: &Metadata) -> Result<Vec<u8>, Vec<Diagnostic>> {
     check_weights(bound)?;
-    let mut builder = Builder::new(bound, meta).map_err(|d| vec![*d])?;
+    let params = bound.arrays.iter().map(|a| a.data.len()).sum();
+    write(&bound.lowered, Source::Float(&bound.arrays), params, meta)
+}
+
+/// The quantised network as an ONNX file in QDQ form: floats go in and come out, as with [`emit`];
+/// every tensor between goes through int8. ONNX Runtime gives the integers of
+/// [`crate::quant::interpret`] to within a step of the result's scale.
+///
+/// # Errors
+/// As [`emit`].
+pub fn emit_int8(network: &Quantised, meta: &Metadata) -> Result<Vec<u8>, Vec<Diagnostic>> {
+    write(network.lowered(), Source::Int8(network), quantise::elements(network), meta)
+}
+
+fn write(
+    lowered: &Lowered,
+    source: Source<'_>,
+    params: usize,
+    meta: &Metadata,
+) -> Result<Vec<u8>, Vec<Diagnostic>> {
+    let mut builder = Builder::new(lowered, source, meta).map_err(|d| vec![*d])?;
     let mut found = Vec::new();
-    for step in &bound.lowered.steps {
+    for step in &lowered.steps {
         if let Err(d) = kernels::step(&mut builder, step) {
             found.push(*d);
         }
@@ -53,10 +75,10 @@ pub fn emit(bound: &Bound, meta: &Metadata) -> Result<Vec<u8>, Vec<Diagnostic>> 
         return Err(found);
     }
     let parts = builder.finish().map_err(|d| vec![*d])?;
-    let input = bound.lowered.tensors.get(bound.lowered.input.0).map(|t| t.fact);
+    let input = lowered.tensors.get(lowered.input.0).map(|t| t.fact);
     let graph = GraphProto {
         name: meta::graph_name(meta),
-        doc_string: meta::summary(bound, meta),
+        doc_string: meta::summary(lowered, params, matches!(source, Source::Int8(_)), meta),
         node: parts.nodes,
         initializer: parts.initializers,
         input: vec![parts.input],

@@ -34,7 +34,10 @@ impl Text {
     pub(super) fn literal(&mut self, name: &str, kind: &str, fields: &[(&str, String)]) {
         self.line(format!("    let {name} = {kind} {{"));
         for (field, value) in fields {
-            self.line(format!("        {field}: {value},"));
+            match field == value {
+                true => self.line(format!("        {field},")),
+                false => self.line(format!("        {field}: {value},")),
+            }
         }
         self.line("    };");
     }

@@ -1,6 +1,6 @@
 //! Weights in the order the kernels read them, as text.
 
-use super::text::{float, plain, Text};
+use super::text::{plain, Text};
 use crate::lower::ir::{Kernel, Step};
 use crate::lower::Bound;
 
@@ -14,12 +14,26 @@ pub(super) struct Static {
     pub(super) name: String,
     /// Its name in the network, its shape and its order, for a comment.
     pub(super) about: String,
-    /// The elements.
-    pub(super) data: Vec<f32>,
+    /// The type of an element.
+    pub(super) kind: &'static str,
+    /// The elements as literals.
+    pub(super) data: Vec<String>,
+}
+
+impl Static {
+    /// The alignment and size that its elements have in flash.
+    pub(super) fn bytes(&self) -> usize {
+        let each = match self.kind {
+            "i8" | "u8" => 1,
+            "i16" => 2,
+            _ => 4,
+        };
+        each * self.data.len()
+    }
 }
 
 /// The elements of the slot at `position` of a step in the order of emitted code, and that order.
-pub(super) fn arrange(bound: &Bound, step: &Step, position: usize) -> (Vec<f32>, &'static str) {
+pub(crate) fn arrange(bound: &Bound, step: &Step, position: usize) -> (Vec<f32>, &'static str) {
     let array = step.slots.get(position).and_then(|&id| bound.array(id));
     let Some(array) = array else { return (Vec::new(), "") };
     let dim = |i: usize| array.shape.get(i).copied().unwrap_or(1);
@@ -73,9 +87,9 @@ pub(super) fn module(statics: &[Static]) -> String {
         }
         t.line(format!("/// `{}`", plain(&s.about)));
         t.line("#[rustfmt::skip]");
-        t.line(format!("pub static {}: [f32; {}] = [", s.name, s.data.len()));
-        for row in s.data.chunks(8) {
-            let row: Vec<String> = row.iter().map(|&x| float(x)).collect();
+        t.line(format!("pub static {}: [{}; {}] = [", s.name, s.kind, s.data.len()));
+        let columns = if s.kind.ends_with('8') { 24 } else { 8 };
+        for row in s.data.chunks(columns) {
             t.line(format!("    {},", row.join(", ")));
         }
         t.line("];");

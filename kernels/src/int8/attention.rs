@@ -1,0 +1,140 @@
+//! The middle of multi-head self-attention (arXiv 1706.03762).
+
+use super::exp::exp;
+use super::requantise::{saturate, Rescale};
+
+/// The shape of an attention.
+#[derive(Clone, Copy)]
+pub struct Attention {
+    /// Tokens of a group; attention is within groups.
+    pub tokens: usize,
+    /// Heads.
+    pub heads: usize,
+    /// Features of a head.
+    pub head_dim: usize,
+    /// The input's zero.
+    pub zero_x: i32,
+    /// From products of queries and keys to 1/1024.
+    pub score: Rescale,
+    /// Bits that the exponentials lose, so that their sum has at most 23.
+    pub drop: u32,
+    /// From values with 15 fractional bits to the output's scale.
+    pub value: Rescale,
+    /// The output's zero.
+    pub zero: i32,
+}
+
+/// `softmax(q k^T / sqrt(head_dim)) v` of every head.
+///
+/// `x` is `[groups][tokens][3 * heads * head_dim]`: all queries, all keys, all values, each head by
+/// head. `y` is `[groups][tokens][heads * head_dim]`. `scratch` is for a row of `tokens` scores of
+/// four bytes.
+#[inline(never)]
+pub fn attention(x: &[i8], scratch: &mut [i8], y: &mut [i8], s: &Attention) {
+    let dim = s.head_dim.max(1);
+    let inner = (s.heads * dim).max(1);
+    let tokens = s.tokens.max(1);
+    let (scores, _) = scratch.as_chunks_mut::<4>();
+    let Some(scores) = scores.get_mut(..tokens) else {
+        return;
+    };
+    let groups = x.chunks_exact((tokens * 3 * inner).max(1));
+    for (x, y) in groups.zip(y.chunks_exact_mut((tokens * inner).max(1))) {
+        for (row, y) in x
+            .chunks_exact((3 * inner).max(1))
+            .zip(y.chunks_exact_mut(inner))
+        {
+            for (head, (q, y)) in row
+                .chunks_exact(dim)
+                .zip(y.chunks_exact_mut(dim))
+                .enumerate()
+            {
+                let keys = x.get(inner + head * dim..).unwrap_or_default();
+                let values = x.get(2 * inner + head * dim..).unwrap_or_default();
+                let max = similarity(q, keys, scores, 3 * inner, s.zero_x);
+                let sum = exponentials(scores, max, s);
+                let reciprocal = ((1 << 47) / u64::from(sum).max(1)) as i64;
+                mix(scores, values, y, 3 * inner, reciprocal, s);
+            }
+        }
+    }
+}
+
+/// The bytes of a number, in the arena's type.
+#[inline(always)]
+fn put(x: i32) -> [i8; 4] {
+    x.to_le_bytes().map(|b| b as i8)
+}
+
+#[inline(always)]
+fn get(x: [i8; 4]) -> i32 {
+    i32::from_le_bytes(x.map(|b| b as u8))
+}
+
+/// `scores[j] = q . k[j]` and their maximum; key `j` begins at `j * stride`.
+#[inline(always)]
+fn similarity(q: &[i8], keys: &[i8], scores: &mut [[i8; 4]], stride: usize, zero: i32) -> i32 {
+    let mut max = i32::MIN;
+    for (score, k) in scores.iter_mut().zip(keys.chunks(stride)) {
+        let mut sum = 0;
+        for (q, k) in q.iter().zip(k) {
+            sum += (i32::from(*q) - zero) * (i32::from(*k) - zero);
+        }
+        max = max.max(sum);
+        *score = put(sum);
+    }
+    max
+}
+
+/// Scores become exponentials; gives their sum.
+#[inline(always)]
+fn exponentials(scores: &mut [[i8; 4]], max: i32, s: &Attention) -> u32 {
+    let mut sum = 0;
+    for score in scores {
+        let e = exp(s.score.apply(max - get(*score))) >> s.drop;
+        sum += e;
+        *score = put(e as i32);
+    }
+    sum
+}
+
+/// `y[i]` of the sum over `j` of `e[j] * v[j][i]`; value `j` begins at `j * stride`.
+#[inline(always)]
+fn mix(
+    scores: &[[i8; 4]],
+    values: &[i8],
+    y: &mut [i8],
+    stride: usize,
+    reciprocal: i64,
+    s: &Attention,
+) {
+    let finish = |sum: i32| {
+        let mean = ((i64::from(sum) * reciprocal) >> 32) as i32;
+        saturate(s.value.apply(mean).saturating_add(s.zero))
+    };
+    let mut at = 0;
+    let (blocks, rest) = y.as_chunks_mut::<4>();
+    for y in blocks {
+        let mut acc = [0; 4];
+        let columns = values.get(at..).unwrap_or_default().chunks(stride);
+        for (score, v) in scores.iter().zip(columns) {
+            let e = get(*score);
+            if let Some(v) = v.first_chunk::<4>() {
+                for (a, v) in acc.iter_mut().zip(v) {
+                    *a += e * (i32::from(*v) - s.zero_x);
+                }
+            }
+        }
+        *y = acc.map(finish);
+        at += 4;
+    }
+    for y in rest {
+        let columns = values.get(at..).unwrap_or_default().chunks(stride);
+        let mut acc = 0;
+        for (score, v) in scores.iter().zip(columns) {
+            acc += get(*score) * (v.first().map_or(0, |v| i32::from(*v)) - s.zero_x);
+        }
+        *y = finish(acc);
+        at += 1;
+    }
+}

@@ -1,0 +1,75 @@
+//! Layer norm over the features of a row (arXiv 1607.06450).
+
+use super::requantise::{saturate, Rescale};
+
+/// What a layer norm knows besides its weights.
+#[derive(Clone, Copy)]
+pub struct LayerNorm {
+    /// `n^2 * eps / scale^2` for rows of `n` and the input's scale.
+    pub eps: u64,
+    /// Fractional bits of the normalised values.
+    pub fraction: u32,
+    /// The output's scale.
+    pub rescale: Rescale,
+    /// The output's zero.
+    pub zero: i32,
+}
+
+/// `y[r][i] = weight[i] * normalised(x[r][i]) + bias[i]`; rows are as long as `weight`.
+#[inline(never)]
+pub fn layer_norm(x: &[i8], weight: &[i16], bias: &[i32], y: &mut [i8], s: &LayerNorm) {
+    let n = weight.len().max(1);
+    for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = *x;
+        }
+        row(y, weight, bias, s);
+    }
+}
+
+/// The same with the result over the input.
+#[inline(never)]
+pub fn layer_norm_in_place(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
+    for y in y.chunks_exact_mut(weight.len().max(1)) {
+        row(y, weight, bias, s);
+    }
+}
+
+#[inline(always)]
+fn row(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
+    let n = y.len() as i32;
+    let (mut sum, mut squares) = (0, 0);
+    for q in y.iter() {
+        let q = i32::from(*q);
+        sum += q;
+        squares += q * q;
+    }
+    let spread = i64::from(n) * i64::from(squares) - i64::from(sum) * i64::from(sum);
+    let variance = (spread as u64).saturating_add(s.eps).max(1);
+    let zeros = variance.leading_zeros() & !1;
+    let root = square_root(variance << zeros);
+    let inverse = ((1 << 63) / u64::from(root).max(1)).min(u64::from(u32::MAX));
+    let shift = 63 - zeros / 2 - s.fraction;
+    for ((q, weight), bias) in y.iter_mut().zip(weight).zip(bias) {
+        let centred = i64::from(n * i32::from(*q) - sum);
+        let normalised = ((centred * inverse as i64) >> shift) as i32;
+        let value = i32::from(*weight) * normalised + bias;
+        *q = saturate(s.rescale.apply(value).saturating_add(s.zero));
+    }
+}
+
+/// The integer part of a square root, digit by digit.
+#[inline(always)]
+fn square_root(x: u64) -> u32 {
+    let (mut rest, mut root, mut bit) = (x, 0u64, 1u64 << 62);
+    while bit != 0 {
+        if rest >= root + bit {
+            rest -= root + bit;
+            root = (root >> 1) + bit;
+        } else {
+            root >>= 1;
+        }
+        bit >>= 2;
+    }
+    root as u32
+}

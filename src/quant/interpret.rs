@@ -1,0 +1,274 @@
+//! The reference interpreter of quantised networks: docs/arithmetic.md in the plainest code, sums in
+//! 64 or 128 bits. Tensors are in the layout of emitted code: `[h][w][c]`, `[groups][tokens][dim]`.
+//!
+//! It shares nothing with the kernels but the numbers of a rescaling.
+
+use super::{Dense, Quantised, QuantisedOp, QuantisedStep, Scale};
+use crate::graph::{Fact, Window};
+use crate::lower::interpret::{pixel_of_token, positions, sides};
+use crate::lower::ir::{Kernel, Step};
+use hytc_kernels::int8::requantise::Rescale;
+
+/// Runs a network on one quantised image `[h][w][c]`; missing elements count as zero.
+pub fn interpret(network: &Quantised, input: &[i8]) -> Vec<i8> {
+    let lowered = &network.lowered;
+    let mut values: Vec<Vec<i8>> = vec![Vec::new(); lowered.tensors.len()];
+    if let Some(v) = values.get_mut(lowered.input.0) {
+        *v = input.to_vec();
+    }
+    for (step, quantised) in lowered.steps.iter().zip(&network.steps) {
+        let y = run(network, step, quantised, &values);
+        if let Some(v) = values.get_mut(step.output.0) {
+            *v = y;
+        }
+    }
+    values.get(lowered.output.0).cloned().unwrap_or_default()
+}
+
+/// Runs a network on one normalised image of f32, and gives real scores.
+pub fn interpret_f32(network: &Quantised, image: &[f32]) -> Vec<f32> {
+    let (input, output) = (network.scale(network.lowered.input), network.scale(network.lowered.output));
+    let quantised: Vec<i8> = image.iter().map(|&v| input.quantise_f32(v)).collect();
+    interpret(network, &quantised).into_iter().map(|q| output.real(q.into()) as f32).collect()
+}
+
+/// `floor((a * M + 2^(T-1)) / 2^T)`, saturated to 32 bits.
+fn requantise(a: i64, r: Rescale) -> i64 {
+    let exact = (i128::from(a) * i128::from(r.multiplier) + (1i128 << (r.shift - 1))) >> r.shift;
+    exact.clamp(i128::from(i32::MIN), i128::from(i32::MAX)) as i64
+}
+
+fn sat(x: i64) -> i8 {
+    x.clamp(-128, 127) as i8
+}
+
+/// One value of a tensor; zero beyond its end.
+fn at(x: &[i8], i: usize) -> i64 {
+    x.get(i).copied().map_or(0, i64::from)
+}
+
+fn look(table: &[i8; 256], q: i8) -> i8 {
+    table.get((i32::from(q) + 128) as usize).copied().unwrap_or(0)
+}
+
+fn run(network: &Quantised, step: &Step, quantised: &QuantisedStep, values: &[Vec<i8>]) -> Vec<i8> {
+    let lowered = &network.lowered;
+    let value = |i: usize| {
+        let id = step.inputs.get(i);
+        id.and_then(|t| values.get(t.0)).map_or(&[][..], Vec::as_slice)
+    };
+    let scale = |i: usize| step.inputs.get(i).map_or(Scale::SOFTMAX, |&t| network.scale(t));
+    let zero = |i: usize| i64::from(scale(i).zero);
+    let (x, b) = (value(0), value(1));
+    let (zx, zb, zy) = (zero(0), zero(1), i64::from(quantised.before.zero));
+    let facts = lowered.input_facts(step);
+    let fact = facts.first().copied().unwrap_or(Fact::Vector { n: 0 });
+    let out = lowered.fact(step.output);
+    let (c, m) = (fact.channels(), out.channels());
+    // Every output element: f(row, channel).
+    let each = |f: &dyn Fn(usize, usize) -> i8| -> Vec<i8> {
+        (0..out.rows()).flat_map(|r| (0..m).map(move |o| f(r, o))).collect()
+    };
+    let window = |w: &Window, r: usize, o: usize| -> Vec<i64> {
+        positions(w, fact, out, r).iter().map(|&(_, _, p)| at(x, p * c + o)).collect()
+    };
+    let mut y: Vec<i8> = match (&quantised.op, step.kernel) {
+        (QuantisedOp::Dense(d), Kernel::Conv { window, groups, .. }) => {
+            let all = (window.kernel * window.kernel, c / groups.max(1), m / groups.max(1));
+            let (area, depth, per_group) = all;
+            each(&|r, o| {
+                let first = o / per_group.max(1) * depth;
+                // What no position of the map covers is padding.
+                let mut taps = vec![None; area];
+                for (ky, kx, pixel) in positions(&window, fact, out, r) {
+                    if let Some(tap) = taps.get_mut(ky * window.kernel + kx) {
+                        *tap = Some(pixel);
+                    }
+                }
+                dense(d, o, zy, |i| {
+                    let (i, tap) = (i / area.max(1), i % area.max(1));
+                    taps.get(tap).copied().flatten().map_or(zx, |pixel| at(x, pixel * c + first + i))
+                })
+            })
+        }
+        (QuantisedOp::Dense(d), Kernel::Affine) => each(&|r, o| dense(d, o, zy, |_| at(x, r * c + o))),
+        (QuantisedOp::Dense(d), _) => each(&|r, o| dense(d, o, zy, |i| at(x, r * c + i))),
+        (QuantisedOp::LayerNorm { weight, bias, eps, fraction, rescale, .. }, _) => {
+            let rows = x.chunks(c.max(1));
+            rows.flat_map(|row| layer_norm(row, weight, bias, *eps, *fraction, *rescale, zy)).collect()
+        }
+        (QuantisedOp::Attention { score, drop, value }, Kernel::AttentionCore { heads, head_dim }) => {
+            attention(x, fact, [heads, head_dim], zx, zy, *score, *drop, *value)
+        }
+        (QuantisedOp::Softmax(r), _) => x.chunks(c.max(1)).flat_map(|row| softmax(row, *r)).collect(),
+        (QuantisedOp::Pool, Kernel::MaxPool(w)) => {
+            each(&|r, o| window(&w, r, o).into_iter().max().map_or(zy as i8, sat))
+        }
+        (QuantisedOp::Pool, Kernel::AvgPool(w)) => each(&|r, o| {
+            let values = window(&w, r, o);
+            let (n, sum) = (values.len() as i64, values.iter().sum::<i64>());
+            if n == 0 {
+                zy as i8
+            } else {
+                sat((2 * sum + n).div_euclid(2 * n))
+            }
+        }),
+        (QuantisedOp::GlobalAvgPool(r), _) => each(&|_, o| {
+            let sum: i64 = (0..fact.rows()).map(|row| at(x, row * c + o) - zx).sum();
+            sat(zy + requantise(sum, *r))
+        }),
+        (QuantisedOp::Add { a, b: second, shift }, kernel) => {
+            let broadcast = kernel == Kernel::AddChannels;
+            each(&|r, o| {
+                let qb = if broadcast { at(b, o) } else { at(b, r * m + o) };
+                let sum = i64::from(*a) * (at(x, r * m + o) - zx) + i64::from(*second) * (qb - zb);
+                sat(zy + ((sum + (1 << (shift - 1))) >> shift))
+            })
+        }
+        (QuantisedOp::Mul(rescale), kernel) => {
+            let broadcast = kernel == Kernel::MulChannels;
+            each(&|r, o| {
+                let qb = if broadcast { at(b, o) } else { at(b, r * m + o) };
+                sat(zy + requantise((at(x, r * m + o) - zx) * (qb - zb), *rescale))
+            })
+        }
+        (QuantisedOp::MatMul(rescale), _) => {
+            let (n, k) = sides(fact);
+            each(&|r, o| {
+                let g = r / n.max(1);
+                let product = |i: usize| (at(x, r * k + i) - zx) * (at(b, (g * k + i) * m + o) - zb);
+                sat(zy + requantise((0..k).map(product).sum(), *rescale))
+            })
+        }
+        (QuantisedOp::Concat(tables), _) => each(&|r, o| {
+            let mut first = 0;
+            for (i, (fact, table)) in facts.iter().zip(tables).enumerate() {
+                let width = fact.channels();
+                if o < first + width {
+                    let q = at(value(i), r * width + o - first) as i8;
+                    return table.as_ref().map_or(q, |t| look(t, q));
+                }
+                first += width;
+            }
+            0
+        }),
+        (_, Kernel::Transpose) => {
+            let (n, k) = sides(fact);
+            each(&|r, o| at(x, (r / k.max(1) * n + o) * k + r % k.max(1)) as i8)
+        }
+        (_, Kernel::Unfold { patch }) => {
+            let Fact::Map { h, w, .. } = fact else { return Vec::new() };
+            each(&|r, o| match pixel_of_token(h, w, patch, r) {
+                (row, column) if row < h && column < w => at(x, (row * w + column) * c + o) as i8,
+                _ => zx as i8,
+            })
+        }
+        (_, Kernel::Fold) => {
+            let Fact::Tokens { from: Some(p), .. } = fact else { return Vec::new() };
+            let mut y = vec![0; out.elements()];
+            for (r, token) in x.chunks(c.max(1)).enumerate() {
+                let (row, column) = pixel_of_token(p.h, p.w, p.patch, r);
+                if row < p.h && column < p.w {
+                    let pixel = y.iter_mut().skip((row * p.w + column) * c);
+                    pixel.zip(token).for_each(|(y, &v)| *y = v);
+                }
+            }
+            y
+        }
+        _ => x.to_vec(),
+    };
+    if let Some(table) = &quantised.table {
+        y.iter_mut().for_each(|q| *q = look(table, *q));
+    }
+    y
+}
+
+/// One output of a layer of weights; `input` gives the integer that weight `i` of the output meets.
+fn dense(d: &Dense, o: usize, zy: i64, input: impl Fn(usize) -> i64) -> i8 {
+    let taps = d.weight.len() / d.bias.len().max(1);
+    let row = d.weight.iter().skip(o * taps).take(taps);
+    let sum: i64 = row.enumerate().map(|(i, &w)| i64::from(w) * input(i)).sum();
+    match (d.bias.get(o), d.rescale.get(o)) {
+        (Some(&bias), Some(&r)) => sat(zy + requantise(i64::from(bias) + sum, r)),
+        _ => 0,
+    }
+}
+
+/// `2^15 * exp(-u / 1024)` as the two tables give it.
+fn exponential(u: i64) -> i64 {
+    let entry = |x: f64| (32768.0 * (-x).exp() + 0.5).floor() as i64;
+    if u >= 16384 {
+        return 0;
+    }
+    (entry((u >> 8) as f64 / 4.0) * entry((u & 255) as f64 / 1024.0) + (1 << 14)) >> 15
+}
+
+fn softmax(row: &[i8], r: Rescale) -> Vec<i8> {
+    let max = row.iter().copied().max().map_or(0, i64::from);
+    let e: Vec<i64> = row.iter().map(|&q| exponential(requantise(max - i64::from(q), r))).collect();
+    let reciprocal = (1i64 << 47) / e.iter().sum::<i64>().max(1);
+    e.iter().map(|e| sat(((e * reciprocal + (1 << 38)) >> 39) - 128)).collect()
+}
+
+fn layer_norm(
+    row: &[i8],
+    weight: &[i16],
+    bias: &[i32],
+    eps: u64,
+    fraction: u32,
+    rescale: Rescale,
+    zy: i64,
+) -> Vec<i8> {
+    let n = row.len() as i128;
+    let q: Vec<i128> = row.iter().map(|&q| i128::from(q)).collect();
+    let sum: i128 = q.iter().sum();
+    let squares: i128 = q.iter().map(|q| q * q).sum();
+    let variance = (n * squares - sum * sum + i128::from(eps)).max(1) as u64;
+    let zeros = variance.leading_zeros() / 2 * 2;
+    let root = u128::from(variance << zeros).isqrt();
+    let inverse = ((1u128 << 63) / root).min(u128::from(u32::MAX)) as i128;
+    let one = |((q, &w), &b): ((&i128, &i16), &i32)| {
+        let normalised = ((n * q - sum) * inverse) >> (63 - zeros / 2 - fraction);
+        sat(zy + requantise(i64::from(w) * normalised as i64 + i64::from(b), rescale))
+    };
+    q.iter().zip(weight).zip(bias).map(one).collect()
+}
+
+#[allow(clippy::too_many_arguments)]
+fn attention(
+    x: &[i8],
+    fact: Fact,
+    [heads, head_dim]: [usize; 2],
+    zx: i64,
+    zy: i64,
+    score: Rescale,
+    drop: u32,
+    value: Rescale,
+) -> Vec<i8> {
+    let Fact::Tokens { groups, tokens, .. } = fact else { return Vec::new() };
+    let inner = heads * head_dim;
+    // part 0: query, 1: key, 2: value
+    let element = |g: usize, t: usize, part: usize, head: usize, i: usize| {
+        at(x, (g * tokens + t) * 3 * inner + part * inner + head * head_dim + i) - zx
+    };
+    let mut y = Vec::new();
+    for g in 0..groups {
+        for t in 0..tokens {
+            for head in 0..heads {
+                let product = |j: usize| -> i64 {
+                    (0..head_dim).map(|i| element(g, t, 0, head, i) * element(g, j, 1, head, i)).sum()
+                };
+                let scores: Vec<i64> = (0..tokens).map(product).collect();
+                let max = scores.iter().copied().max().unwrap_or(0);
+                let e: Vec<i64> =
+                    scores.iter().map(|s| exponential(requantise(max - s, score)) >> drop).collect();
+                let reciprocal = (1i64 << 47) / e.iter().sum::<i64>().max(1);
+                for i in 0..head_dim {
+                    let sum: i64 = e.iter().enumerate().map(|(j, e)| e * element(g, j, 2, head, i)).sum();
+                    y.push(sat(zy + requantise((sum * reciprocal) >> 32, value)));
+                }
+            }
+        }
+    }
+    y
+}

@@ -1,0 +1,135 @@
+//! Trials with learning curves, stopped where they are hopeless.
+
+use super::*;
+use crate::search::{Sample, Verdict};
+use std::collections::VecDeque;
+
+const STEPS: usize = 4;
+
+/// The curve of a trial: networks with more MACs learn faster, with noise by the trial's seed.
+fn sample(toy: &Toy, trial: &Trial, step: usize) -> Sample {
+    let (last, macs, ..) = toy.truth(&trial.point);
+    let rate = 0.6 + 0.05 * macs.ln();
+    let noise = ((trial.seed >> (7 * step)) % 1000) as f64 / 1000.0 - 0.5;
+    let value = last * (1.0 - 0.5 * (-rate * step as f64).exp()) + 0.004 * noise;
+    Sample { step, metrics: [("accuracy".to_owned(), value)].into() }
+}
+
+/// Runs a trial to its end or to where it is stopped.
+fn finish(toy: &Toy, study: &mut Study, trial: &Trial) -> usize {
+    for step in 1..STEPS {
+        match study.report(trial.number, sample(toy, trial, step)).unwrap() {
+            Verdict::Promote => {}
+            Verdict::Stop { predicted, chance } => {
+                assert!(chance < 0.05);
+                study.tell(trial.number, Outcome::Stopped { step, predicted }).unwrap();
+                return step;
+            }
+        }
+    }
+    study.tell(trial.number, toy.outcome(trial)).unwrap();
+    STEPS
+}
+
+fn run(toy: &Toy, study: &mut Study, pending: usize) -> usize {
+    let mut queue: VecDeque<Trial> = VecDeque::new();
+    let mut steps = 0;
+    loop {
+        queue.extend(study.ask(pending - queue.len()).unwrap());
+        let Some(trial) = queue.pop_front() else { return steps };
+        steps += finish(toy, study, &trial);
+    }
+}
+
+fn hopeless(algorithm: Algorithm, seed: u64) -> Settings {
+    Settings { hopeless: 0.05, ..settings(algorithm, 50, seed) }
+}
+
+#[test]
+fn hopeless_trials_are_stopped_and_hardly_ever_a_good_one() {
+    let toy = Toy::new();
+    let known = toy.known();
+    for algorithm in [Algorithm::Mobo, Algorithm::Nsga2] {
+        let (mut stopped, mut wrong) = (0, 0);
+        for seed in 0..3 {
+            let mut study = Study::new(&toy, &known, problem(3000.0), hopeless(algorithm, seed));
+            let steps = run(&toy, &mut study, 1);
+            assert!(study.is_over());
+            let summary = study.summary();
+            assert_eq!(summary.done + summary.stopped + summary.failed.len(), 50);
+            assert!(steps < 50 * STEPS);
+            let early: Vec<usize> = study
+                .records()
+                .iter()
+                .filter(|r| r.has_estimate() && !r.is_done())
+                .map(|r| r.trial.number)
+                .collect();
+            assert!(early.iter().all(|n| *n >= study.settings().initial && !study.front().contains(n)));
+            // What would the stopped ones have come to?
+            let front: Vec<(f64, f64)> =
+                summary.front.iter().map(|p| (p.values["accuracy"], p.values["macs"])).collect();
+            stopped += early.len();
+            wrong += early
+                .iter()
+                .filter(|n| {
+                    let (accuracy, macs, ..) = toy.truth(&study.records()[**n].trial.point);
+                    !front.iter().any(|(a, m)| *a >= accuracy && *m <= macs)
+                })
+                .count();
+        }
+        assert!(stopped >= 10, "{algorithm:?}: {stopped}");
+        assert!(10 * wrong <= stopped, "{algorithm:?}: {wrong} of {stopped}");
+    }
+}
+
+#[test]
+fn stopping_does_not_depend_on_the_number_of_workers() {
+    let toy = Toy::new();
+    let known = toy.known();
+    for algorithm in ALL {
+        let study = || Study::new(&toy, &known, problem(3000.0), hopeless(algorithm, 7));
+        let (mut one, mut three) = (study(), study());
+        assert_eq!(run(&toy, &mut one, 1), run(&toy, &mut three, 3), "{algorithm:?}");
+        assert_eq!(trials(&one), trials(&three), "{algorithm:?}");
+        let outcomes = |s: &Study| s.records().iter().map(|r| r.outcome.clone()).collect::<Vec<_>>();
+        assert_eq!(outcomes(&one), outcomes(&three), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn a_resumed_study_stops_the_same_trials() {
+    let toy = Toy::new();
+    let known = toy.known();
+    let study = || Study::new(&toy, &known, problem(3000.0), hopeless(Algorithm::Mobo, 5));
+    let mut whole = study();
+    run(&toy, &mut whole, 1);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    // Every process dies in the middle of its fourth trial, after two reports.
+    for _ in 0..50 {
+        let (mut session, _) = Session::open(&path, study(), &Identity::new()).unwrap();
+        for n in 0..4 {
+            let Some(trial) = session.ask(1).unwrap().pop() else { break };
+            let mut outcome = toy.outcome(&trial);
+            for step in 1..STEPS {
+                if n == 3 && step == 3 {
+                    break;
+                }
+                if let Verdict::Stop { predicted, .. } =
+                    session.report(trial.number, sample(&toy, &trial, step)).unwrap()
+                {
+                    outcome = Outcome::Stopped { step, predicted };
+                    break;
+                }
+            }
+            if n < 3 {
+                session.tell(trial.number, outcome).unwrap();
+            }
+        }
+    }
+    let (session, _) = Session::open(&path, study(), &Identity::new()).unwrap();
+    assert!(session.study().is_over());
+    for (a, b) in whole.records().iter().zip(session.study().records()) {
+        assert_eq!((&a.trial, &a.outcome, &a.curve), (&b.trial, &b.outcome, &b.curve));
+    }
+}

@@ -1,0 +1,107 @@
+//! The emulated targets.
+
+/// An emulated board.
+#[derive(Debug, Clone, Copy)]
+pub struct Board {
+    /// `cortex-m4`
+    pub name: &'static str,
+    /// For people: the core and what runs it.
+    pub about: &'static str,
+    /// Rust's target.
+    pub triple: &'static str,
+    /// `-C target-cpu`, where the target's default is another.
+    pub cpu: Option<&'static str>,
+    /// QEMU's machine.
+    pub machine: &'static str,
+    /// Where code lies, and how much of it there is.
+    pub flash: (usize, usize),
+    /// Where data lie.
+    pub ram: (usize, usize),
+    /// Whether floating point must be switched on.
+    pub fpu: bool,
+}
+
+const MIB: usize = 1 << 20;
+
+/// All of them. The Cortex-M0 is its code on an emulated Cortex-M3: the instructions executed are the
+/// same, and QEMU's own M0 has 16 KiB of RAM.
+pub const BOARDS: [Board; 5] = [
+    Board {
+        name: "cortex-m0",
+        about: "Cortex-M0 (Armv6-M code on mps2-an385)",
+        triple: "thumbv6m-none-eabi",
+        cpu: None,
+        machine: "mps2-an385",
+        flash: (0, 4 * MIB),
+        ram: (0x2000_0000, 4 * MIB),
+        fpu: false,
+    },
+    Board {
+        name: "cortex-m4",
+        about: "Cortex-M4F (mps2-an386)",
+        triple: "thumbv7em-none-eabihf",
+        cpu: None,
+        machine: "mps2-an386",
+        flash: (0, 4 * MIB),
+        ram: (0x2000_0000, 4 * MIB),
+        fpu: true,
+    },
+    Board {
+        name: "cortex-m7",
+        about: "Cortex-M7F (mps2-an500)",
+        triple: "thumbv7em-none-eabihf",
+        cpu: Some("cortex-m7"),
+        machine: "mps2-an500",
+        flash: (0, 4 * MIB),
+        ram: (0x2000_0000, 4 * MIB),
+        fpu: true,
+    },
+    Board {
+        name: "cortex-m55",
+        about: "Cortex-M55 with MVE (mps3-an547)",
+        triple: "thumbv8m.main-none-eabihf",
+        cpu: Some("cortex-m55"),
+        machine: "mps3-an547",
+        flash: (0, MIB / 2),
+        ram: (0x2000_0000, MIB / 2),
+        fpu: true,
+    },
+    Board {
+        name: "riscv32",
+        about: "RV32IMAC (virt)",
+        triple: "riscv32imac-unknown-none-elf",
+        cpu: None,
+        machine: "virt",
+        flash: (0x8000_0000, 4 * MIB),
+        ram: (0x8040_0000, 4 * MIB),
+        fpu: false,
+    },
+];
+
+impl Board {
+    /// The board of this name.
+    pub fn named(name: &str) -> Option<&'static Board> {
+        BOARDS.iter().find(|b| b.name == name)
+    }
+
+    pub(super) fn is_arm(&self) -> bool {
+        self.triple.starts_with("thumb")
+    }
+
+    /// The linker script: code, then zeroed data, then the stack from the top.
+    pub(super) fn link_script(&self) -> String {
+        let ((flash, flash_len), (ram, ram_len)) = (self.flash, self.ram);
+        format!(
+            "MEMORY {{ FLASH : ORIGIN = {flash:#x}, LENGTH = {flash_len}  RAM : ORIGIN = {ram:#x}, LENGTH = {ram_len} }}\n\
+             ENTRY(reset)\n\
+             SECTIONS {{\n\
+             .vectors : {{ KEEP(*(.vectors)) }} > FLASH\n\
+             .text : {{ *(.text.reset) *(.text .text.*) }} > FLASH\n\
+             .rodata : {{ *(.rodata .rodata.*) *(.data .data.* .sdata .sdata.*) }} > FLASH\n\
+             .bss (NOLOAD) : {{ *(.bss .bss.* .sbss .sbss.*) . = ALIGN(16); stack_low = .; }} > RAM\n\
+             stack_high = ORIGIN(RAM) + LENGTH(RAM);\n\
+             /DISCARD/ : {{ *(.ARM.exidx* .ARM.extab* .eh_frame*) }}\n\
+             }}\n"
+        )
+    }
+}
