@@ -15,6 +15,8 @@ mod progress;
 #[cfg(feature = "train")]
 mod search;
 mod space;
+#[cfg(feature = "search")]
+mod status;
 #[cfg(feature = "train")]
 mod train;
 #[cfg(all(feature = "train", feature = "verify"))]
@@ -71,6 +73,9 @@ enum Verb {
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "train")]
     Search(search::Args),
+    /// Say where a study stands, how its budget was spent and how far its models can be trusted
+    #[cfg(feature = "search")]
+    Status(status::Args),
     /// Measure the search engine on problems with known answers
     #[cfg(feature = "search")]
     Bench(bench::Args),
@@ -114,6 +119,8 @@ pub fn main() -> ExitCode {
         Verb::Search(a) => search::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),
+        #[cfg(feature = "search")]
+        Verb::Status(a) => status::run(&a),
         #[cfg(feature = "search")]
         Verb::Bench(a) => bench::run(&a),
         Verb::Compile(a) => compile::run(&a),

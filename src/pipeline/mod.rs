@@ -8,7 +8,7 @@ mod search;
 mod verify;
 
 pub use finish::{finish, Finished};
-pub use search::{problem, search, Searched};
+pub use search::{search, Searched};
 #[cfg(feature = "verify")]
 pub use verify::{verify, Comparison, Verified};
 

@@ -1,11 +1,9 @@
 //! Runs a study: asks for trials, trains them on several threads, tells the results.
 
 use super::{Event, PipelineError, Watch};
-use crate::check::spec::Metric;
 use crate::project::Project;
 use crate::search::{
-    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Sample, Session, Settings, Study,
-    StudySummary, Trial, Verdict,
+    front_svg, JournalError, Known, Outcome, Sample, Session, Settings, Study, StudySummary, Trial, Verdict,
 };
 use crate::space::Point;
 use crate::train::{train, Control, EpochStats, Progress, TrainData, TrainError};
@@ -22,28 +20,6 @@ pub struct Searched {
     pub table: String,
     /// The front as a picture.
     pub svg: String,
-}
-
-/// The problem of a spec: its goal, and that the network fits every device it names.
-pub fn problem(project: &Project) -> Problem {
-    let names = project.device_names();
-    let mut problem = Problem::from_goal(&project.checked.spec.goal, &names);
-    for (name, profile) in names.iter().zip(&project.profiles) {
-        for (metric, limit) in [(Metric::Ram, profile.ram()), (Metric::Flash, profile.flash())] {
-            let key = format!("{} on {name}", metric.name());
-            // A limit of the spec that is at least as strict says it already.
-            if !problem.limits.iter().any(|l| l.name == key && l.limit <= limit as f64) {
-                problem.limits.push(Limit {
-                    name: key,
-                    quantity: Quantity::Bytes,
-                    at_least: false,
-                    limit: limit as f64,
-                    known: true,
-                });
-            }
-        }
-    }
-    problem
 }
 
 /// Searches, or goes on with an interrupted search. `workers` trainings run at a time; the result
@@ -64,7 +40,9 @@ pub fn search(
     let workers = workers.clamp(1, settings.window.max(1));
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
-    let study = Study::new(&project.checked.space, known_of, problem(project), settings);
+    let features_of = |p: &Point| project.features(p);
+    let study =
+        Study::new(&project.checked.space, known_of, project.problem(), settings).with_features(&features_of);
     let folder = project.study_path();
     std::fs::create_dir_all(&folder)
         .map_err(|e| PipelineError::Other(format!("`{}` cannot be made: {e}", folder.display())))?;

@@ -71,7 +71,7 @@ impl Project {
         Ok(crate::search::KnownPoint {
             hash: design.network.hash(),
             values: self.known_values(&design),
-            features: self.features(point).unwrap_or_default(),
+            features: self.features(point).map(crate::search::Sketch::all).unwrap_or_default(),
         })
     }
 

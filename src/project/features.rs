@@ -2,76 +2,74 @@
 
 use super::Project;
 use crate::graph::{Fact, Op};
+use crate::search::Sketch;
 use crate::space::Point;
 
 /// Stages told apart: from the input's resolution to a 32nd of it and less.
 const STAGES: usize = 6;
 
-/// Features of one stage: all layers at one resolution.
-#[derive(Clone, Copy, Default)]
-struct Stage {
-    width: f64,
-    layers: f64,
-    hidden: f64,
-}
-
 impl Project {
-    /// Features on scales where equal distances mean about equal changes: logarithms (to base 2) of
-    /// weights and of multiply-accumulate operations, depth (layers with weights), the share of
-    /// attention among them, the logarithm of their mean width; and for each stage (the layers at one
-    /// resolution) the logarithms of the width it ends with, of its number of layers, and of its
-    /// widest layer on tokens. `None` where the point is no network.
-    pub fn features(&self, point: &Point) -> Option<Vec<f64>> {
+    /// Of a network's operators, on scales where equal distances mean about equal changes. General:
+    /// logarithms (to base 2) of weights and of multiply-accumulate operations, depth (layers with
+    /// weights), the share of attention among them. Sizes: for each stage (the layers at one
+    /// resolution) the logarithms of its width and of its widest layer on tokens. The width is that
+    /// of the last dense convolution without an activation behind it (what a bottleneck ends with, not
+    /// what it expands to), or where there is none of the last dense convolution. `None` where the point is no network.
+    pub fn features(&self, point: &Point) -> Option<Sketch> {
         let side = match self.checked.space.input() {
             Fact::Map { h, .. } => h.max(1) as f64,
             _ => 1.0,
         };
-        let mut stages = [Stage::default(); STAGES];
+        // Width, widest layer on tokens, width of the last convolution with an activation.
+        let mut stages = [[0.0f64; 3]; STAGES];
+        let mut last: Option<(usize, f64)> = None;
         let (mut at, mut depth, mut attention, mut weights, mut macs) = (0, 0.0, 0.0, 0.0, 0.0);
-        let (mut widths, mut last) = (0.0, 0.0);
         self.checked.space.operators(point, &mut |op: &Op, input: Fact, output: Fact| {
-            if let Fact::Map { c, h, .. } = output {
+            if let Fact::Map { h, .. } = output {
                 at = ((side / h.max(1) as f64).log2().round().max(0.0) as usize).min(STAGES - 1);
-                if let Some(s) = stages.get_mut(at) {
-                    s.width = log2(c);
-                }
             }
-            let Some(stage) = stages.get_mut(at) else { return };
-            let cin = input.channels() as f64;
+            let cin = input.channels();
             let own = match *op {
                 Op::Conv { out, window, groups, .. } => {
-                    last = log2(out);
-                    out as f64 * cin / groups.max(1) as f64 * (window.kernel * window.kernel) as f64
+                    if groups == 1 {
+                        end(&mut stages, last.replace((at, log2(out))), 0);
+                    }
+                    (out * cin / groups.max(1) * window.kernel * window.kernel) as f64
                 }
                 Op::Linear { out, .. } => {
-                    last = log2(out);
-                    if matches!(output, Fact::Tokens { .. }) {
-                        stage.hidden = stage.hidden.max(last);
+                    if let (Fact::Tokens { .. }, Some([_, hidden, _])) = (output, stages.get_mut(at)) {
+                        *hidden = hidden.max(log2(out));
                     }
-                    out as f64 * cin
+                    (out * cin) as f64
                 }
                 Op::Attention { heads, head_dim } => {
-                    last = log2(heads * head_dim);
                     attention += 1.0;
                     if let Fact::Tokens { groups, tokens, .. } = input {
                         macs += 2.0 * (groups * tokens * tokens * heads * head_dim) as f64;
                     }
-                    4.0 * cin * (heads * head_dim) as f64
+                    (4 * cin * heads * head_dim) as f64
                 }
+                Op::Activation(_) => return end(&mut stages, last.take(), 2),
                 _ => return,
             };
             depth += 1.0;
-            stage.layers += 1.0;
-            widths += last;
             weights += own;
             macs += own * output.rows() as f64;
         })?;
-        // The classifier is as wide as there are classes, whatever the network.
-        let mean = (widths - last) / f64::max(depth - 1.0, 1.0);
+        end(&mut stages, last, 0);
         let share = attention / f64::max(depth, 1.0);
-        let mut out = vec![f64::max(weights, 1.0).log2(), f64::max(macs, 1.0).log2(), depth, share, mean];
-        out.extend(stages.iter().flat_map(|s| [s.width, (1.0 + s.layers).log2(), s.hidden]));
-        Some(out)
+        Some(Sketch {
+            general: vec![f64::max(weights, 1.0).log2(), f64::max(macs, 1.0).log2(), depth, share],
+            sizes: stages.iter().flat_map(|s| [if s[0] > 0.0 { s[0] } else { s[2] }, s[1]]).collect(),
+        })
+    }
+}
+
+/// Notes the width of a convolution in its stage.
+fn end(stages: &mut [[f64; 3]; STAGES], convolution: Option<(usize, f64)>, place: usize) {
+    let width = convolution.and_then(|(at, width)| Some((stages.get_mut(at)?.get_mut(place)?, width)));
+    if let Some((place, width)) = width {
+        *place = width;
     }
 }
 

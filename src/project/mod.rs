@@ -4,9 +4,12 @@
 
 mod artifacts;
 mod design;
+#[cfg(feature = "search")]
 mod features;
 mod limits;
 mod lock;
+#[cfg(feature = "search")]
+mod study;
 
 pub use artifacts::Artifact;
 pub use design::Design;

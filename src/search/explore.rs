@@ -140,10 +140,40 @@ impl<'a> Explorer<'a> {
     pub fn encode(&self, encoder: &Encoder, point: &Point, known: Option<&KnownPoint>) -> Option<Vec<f64>> {
         match self.features {
             Some(f) => {
-                Some(encoder.encode(point, &KnownPoint { features: f(point)?, ..KnownPoint::default() }))
+                let known = KnownPoint { features: f(point)?.all(), ..KnownPoint::default() };
+                Some(encoder.encode(point, &known))
             }
             None => known.map(|k| encoder.encode(point, k)),
         }
+    }
+
+    /// For each decision whether the model sees it through the sizes of the network alone: it is
+    /// ordinal, and every change of it at every point of the sample moves one of the sizes or nothing.
+    pub fn seen_in_sizes(&self, sample: &[Point], rng: &mut dyn Rng) -> Vec<bool> {
+        let decisions = self.space.decisions();
+        let mut seen = vec![false; decisions.len()];
+        let Some(features) = self.features else { return seen };
+        for (d, info) in decisions.iter().enumerate() {
+            if matches!(info.kind, DecisionKind::Categorical) || is_fine(info) {
+                continue;
+            }
+            let mut changes = false;
+            let hidden = sample.iter().any(|point| {
+                let (Some(Some(now)), Some(here)) = (point.0.get(d).copied(), features(point)) else {
+                    return false;
+                };
+                (0..info.values.len() as u32).filter(|v| *v != now).any(|v| {
+                    let mut wish = point.0.clone();
+                    wish[d] = Some(v);
+                    let other = self.space.repair(&wish, rng).and_then(|p| features(&p));
+                    let Some(other) = other else { return false };
+                    changes |= other.sizes != here.sizes;
+                    other.sizes == here.sizes && other != here
+                })
+            });
+            seen[d] = changes && !hidden;
+        }
+        seen
     }
 
     /// A point with some decisions changed: each with probability `rate`, at least one.

@@ -6,9 +6,10 @@ use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
 use super::explore::{is_fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
-use super::gp::{Gp, Hyper, Observations};
+use super::gp::{Gp, Hyper, Observations, Shape};
 use super::problem::{KnownPoint, Problem};
 use super::study::{Record, Settings};
+use super::trust::Checked;
 use crate::space::Point;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, HashSet};
@@ -89,6 +90,7 @@ impl Mobo {
         name: &str,
         maximize: bool,
         x: &[Vec<f64>],
+        positive: bool,
         raw: &[f64],
         groups: &[Range<usize>],
     ) -> Option<Surrogate> {
@@ -106,11 +108,15 @@ impl Mobo {
             let stride = at.div_ceil(FIT_AT_MOST);
             let xs: Vec<Vec<f64>> = x[..at].iter().step_by(stride).cloned().collect();
             let vs: Vec<f64> = v.iter().step_by(stride).copied().collect();
-            let log = !maximize && prefers_log(&xs, &vs, groups);
+            let log = positive && !maximize && prefers_log(&xs, &vs, groups);
             let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
             let (mean, sd) = standardise(&t);
             let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
-            let hyper = Observations::new(&xs, &y, groups).fit(if xs.len() > 120 { 30 } else { 60 });
+            let observations = Observations::new(&xs, &y, groups);
+            let iterations = if xs.len() > 120 { 30 } else { 60 };
+            let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, iterations));
+            hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let [(_, hyper), _] = hyper;
             self.fitted.insert(name.to_owned(), (at, log, hyper));
         }
         let (_, log, hyper) = self.fitted.get(name)?;
@@ -122,6 +128,39 @@ impl Mobo {
         let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
         let gp = Gp::new(x, &y, groups, hyper)?;
         Some(Surrogate { gp, log, mean, sd })
+    }
+
+    /// For each modelled quantity its measured results, with mean and standard deviation of what is
+    /// predicted of them from all others (of the logarithm, where that is modelled).
+    pub(super) fn leave_one_out(
+        &mut self,
+        explorer: &Explorer,
+        problem: &Problem,
+        design: &Design,
+        records: &[Record],
+    ) -> Option<Vec<(String, Vec<Checked>)>> {
+        let done: Vec<&Record> = records.iter().filter(|r| r.is_done()).collect();
+        if done.len() < 5 {
+            return None;
+        }
+        let x: Vec<Vec<f64>> = done
+            .iter()
+            .map(|r| explorer.encode(&design.encoder, &r.trial.point, Some(&r.known)))
+            .collect::<Option<_>>()?;
+        let mut out = Vec::new();
+        for (name, maximize, positive) in modelled(problem) {
+            let raw: Vec<f64> = done.iter().map(|r| r.value(name)).collect::<Option<_>>()?;
+            let model = self.surrogate(name, maximize, &x, positive, &raw, design.encoder.groups())?;
+            let t: Vec<f64> = raw.iter().map(|v| if model.log { v.ln() } else { *v }).collect();
+            let y: Vec<f64> = t.iter().map(|v| (v - model.mean) / model.sd).collect();
+            let predicted = model.gp.leave_one_out(&y);
+            let pairs = t
+                .iter()
+                .zip(predicted)
+                .map(|(v, (mean, variance))| (*v, model.mean + model.sd * mean, model.sd * variance.sqrt()));
+            out.push((name.to_owned(), pairs.collect()));
+        }
+        Some(out)
     }
 
     /// The next point: see the module. `visible` are trials whose results may be used, `hidden` those
@@ -147,22 +186,15 @@ impl Mobo {
         let encode =
             |r: &Record| explorer.encode(encoder, &r.trial.point, Some(&r.known)).unwrap_or_default();
         let mut x: Vec<Vec<f64>> = done.iter().map(|r| encode(r)).collect();
-        let mut names: Vec<(&str, bool)> = Vec::new();
-        for o in problem.objectives.iter().filter(|o| !o.known) {
-            names.push((&o.name, o.maximize));
-        }
-        for l in problem.limits.iter().filter(|l| !l.known) {
-            if !names.iter().any(|(n, _)| *n == l.name) {
-                names.push((&l.name, l.at_least));
-            }
-        }
+        let modelled = modelled(problem);
+        let names: Vec<(&str, bool)> = modelled.iter().map(|(n, m, _)| (*n, *m)).collect();
         let mut raw: Vec<Vec<f64>> = Vec::new();
         for (name, _) in &names {
             raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
         }
         let mut models: Vec<Surrogate> = Vec::new();
-        for ((name, maximize), v) in names.iter().zip(&raw) {
-            models.push(self.surrogate(name, *maximize, &x, v, groups)?);
+        for ((name, maximize, positive), v) in modelled.iter().zip(&raw) {
+            models.push(self.surrogate(name, *maximize, &x, *positive, v, groups)?);
         }
         // Pending trials: believed to give what is expected.
         let pending: Vec<&Record> = hidden.iter().collect();
@@ -194,7 +226,7 @@ impl Mobo {
         let success = if told.len() > done.len() {
             let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect();
             let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.has_estimate()))).collect();
-            self.surrogate(SUCCESS, true, &x, &labels, groups)
+            self.surrogate(SUCCESS, true, &x, false, &labels, groups)
         } else {
             None
         };
@@ -234,6 +266,21 @@ impl Mobo {
         }
         maximise(explorer, design, &elite, settings.effort, lazy, score, rng)
     }
+}
+
+/// What has to be modelled: name, whether more is better, and whether its logarithm may be modelled
+/// instead (a logarithm cannot reach a limit that is not positive).
+fn modelled(problem: &Problem) -> Vec<(&str, bool, bool)> {
+    let objectives = problem.objectives.iter().filter(|o| !o.known).map(|o| (o.name.as_str(), o.maximize));
+    let limits = problem.limits.iter().filter(|l| !l.known).map(|l| (l.name.as_str(), l.at_least));
+    let mut out: Vec<(&str, bool, bool)> = Vec::new();
+    for (name, more) in objectives.chain(limits) {
+        if !out.iter().any(|(n, ..)| *n == name) {
+            let positive = !problem.limits.iter().any(|l| l.name == name && l.limit <= 0.0);
+            out.push((name, more, positive));
+        }
+    }
+    out
 }
 
 /// Whether the logarithm of a cost fits better, by marginal likelihood with the change of variables.

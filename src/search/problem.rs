@@ -66,14 +66,16 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// By how much a value breaks the limit, as a part of the limit; 0 where it holds. A value that
+    /// By how much a value breaks the limit, as a part of the limit unless that is 0; 0 where it holds. A value that
     /// is not a number breaks it infinitely.
     pub fn violation(&self, value: f64) -> f64 {
         let over = if self.at_least { self.limit - value } else { value - self.limit };
         match over {
             o if o.is_nan() => f64::INFINITY,
             o if o <= 0.0 => 0.0,
-            o => o / self.limit.abs().max(f64::MIN_POSITIVE),
+            // A limit of zero has no parts.
+            o if self.limit == 0.0 => o,
+            o => o / self.limit.abs(),
         }
     }
 }
@@ -195,10 +197,27 @@ pub struct KnownPoint {
 /// times a suggestion, so it should take well under a millisecond. Must be a pure function.
 pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> + Sync + 'a;
 
-/// Computes [`KnownPoint::features`] alone, where that is much cheaper than all that is known: the
-/// model then looks at many points and [`Known`] is called for the few that it likes. `None` where
-/// the point is no network. Must be a pure function that gives what `Known` gives.
-pub type Features<'a> = dyn Fn(&crate::space::Point) -> Option<Vec<f64>> + Sync + 'a;
+/// What a point's operators tell the model, on scales where equal distances mean about equal changes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sketch {
+    /// Of the network as a whole: logarithms of weights and operations, depth, share of attention.
+    pub general: Vec<f64>,
+    /// Of single parts: logarithms of widths. An ordinal decision that always changes one of these is
+    /// shown to the model through them alone (a width that is a multiple of the one before).
+    pub sizes: Vec<f64>,
+}
+
+impl Sketch {
+    /// All of it as one list.
+    pub fn all(self) -> Vec<f64> {
+        self.general.into_iter().chain(self.sizes).collect()
+    }
+}
+
+/// Computes a [`Sketch`], much faster than all that is known: the model then looks at many points and
+/// [`Known`] is called for the few that it likes. `None` where the point is no network. Must be a
+/// pure function, with as many features for every point.
+pub type Features<'a> = dyn Fn(&crate::space::Point) -> Option<Sketch> + Sync + 'a;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use super::explore::{Explorer, Shortage};
 use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
-use super::{design, local, nsga2, tpe};
+use super::{design, local, nsga2, tpe, trust};
 use crate::check::spec::Algorithm;
 use crate::hash::fnv1a;
 use crate::space::{Point, SearchSpace};
@@ -88,6 +88,24 @@ pub struct Trial {
     pub seed: u64,
     /// The canonical hash of the point's graph.
     pub hash: String,
+    /// Where the point comes from.
+    #[serde(default)]
+    pub source: Source,
+}
+
+/// Where a trial's point comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The user.
+    Seed,
+    /// The design that fills the space.
+    Initial,
+    /// The algorithm, by the results so far. Journals that do not say it are taken to mean this.
+    #[default]
+    Chosen,
+    /// Chance.
+    Random,
 }
 
 /// What came of a trial.
@@ -426,6 +444,20 @@ impl<'a> Study<'a> {
         self.explorer.calls
     }
 
+    /// For each modelled quantity its results with what is predicted of them from all others.
+    pub(super) fn leave_one_out(&mut self) -> Option<Vec<(String, Vec<trust::Checked>)>> {
+        if self.settings.algorithm != Algorithm::Mobo {
+            return None;
+        }
+        let design = match self.design.take() {
+            Some(d) => d,
+            None => design::Design::new(&mut self.explorer, &self.problem, &self.settings).ok()?,
+        };
+        let checked = Mobo::default().leave_one_out(&self.explorer, &self.problem, &design, &self.records);
+        self.design = Some(design);
+        checked
+    }
+
     /// Results of trials below this number may be used to choose trial `number`.
     fn horizon(&self, number: usize) -> usize {
         let s = &self.settings;
@@ -469,9 +501,11 @@ impl<'a> Study<'a> {
         } else if let Some(p) = self.settings.seed_points.get(number) {
             chosen = self.explorer.usable(p);
         }
-        let candidate = match chosen {
-            Some(c) => c,
-            None => self.explorer.find(&mut rng)?,
+        let (candidate, source) = match chosen {
+            Some(c) if self.settings.seed_points.contains(&c.point) => (c, Source::Seed),
+            Some(c) if number < self.settings.initial => (c, Source::Initial),
+            Some(c) => (c, Source::Chosen),
+            None => (self.explorer.find(&mut rng)?, Source::Random),
         };
         let seed = fnv1a(format!("{} trial {number}", self.settings.seed).as_bytes());
         Ok(Record {
@@ -480,6 +514,7 @@ impl<'a> Study<'a> {
                 point: candidate.point.clone(),
                 seed: (seed ^ (seed >> 32)) & ((1 << 53) - 1),
                 hash: candidate.known.hash.clone(),
+                source,
             },
             known: Arc::new(candidate.known.clone()),
             curve: Vec::new(),
