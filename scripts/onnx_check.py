@@ -16,6 +16,10 @@ exactly `params` elements; it runs with the whole batch and with a single image;
 differs from every expected one by at most `tolerance`, everywhere. Prints a table, and exits with 1
 if anything fails, with 2 if there is nothing to check.
 
+An optional "steps" in case.json lists the steps of a QDQ model in the order of `steps.i8`, which holds
+their quantised results for the first image one after the other: {"name": .., "shape": [..], "scale": ..,
+"zero": ..}, the input first. Every step, given these results as its inputs, gives its own to within its "tolerance" (default 1).
+
 An optional "metadata" in case.json lists metadata entries that the model must have.
 """
 
@@ -39,8 +43,11 @@ def floats(path):
     return np.frombuffer(data, "<f4")
 
 
-def session(model):
+def session(model, plain=False):
+    """With `plain` every operator as the standard defines it, nothing fused."""
     options = onnxruntime.SessionOptions()
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -63,6 +70,48 @@ def compare(case, name, got, want, tolerance):
     row["tolerance"] = tolerance
     row["ok"] = row["max_difference"] <= tolerance
     return row
+
+
+def check_steps(directory, case, model):
+    """Every step by itself: all that read a step's value read a graph input with the expected one."""
+    values, data, at = {}, np.fromfile(directory / "steps.i8", np.int8), 0
+    for step in case["steps"]:
+        size = int(np.prod(step["shape"]))
+        values[step["name"]] = (data[at:at + size].reshape(1, *step["shape"]), step)
+        at += size
+    graph, feed, outputs = model.graph, {}, []
+    made = {o: n for n in graph.node for o in n.output}
+    for name, (q, step) in values.items():
+        value = name if name in made else "logits"
+        if name == "input":
+            # The image is what the first DequantizeLinear gives.
+            value = next(n.output[0] for n in graph.node if n.op_type == "DequantizeLinear")
+        else:
+            outputs.append((name, made[value].input[0]))
+        for node in graph.node:
+            for i, x in enumerate(node.input):
+                if x == value:
+                    node.input[i] = name + "/given"
+        feed[name + "/given"] = (np.float32(step["scale"]) * (q.astype(np.int32) - step["zero"])).astype(np.float32)
+        graph.input.append(onnx.helper.make_tensor_value_info(name + "/given", onnx.TensorProto.FLOAT, list(q.shape)))
+    for _, value in outputs:
+        graph.output.append(onnx.helper.make_tensor_value_info(value, onnx.TensorProto.INT8, None))
+    shape = [1, *[int(x) for x in case["input"]]]
+    feed["input"] = np.zeros(shape, np.float32)
+    known = session(model.SerializeToString(), plain=True)
+    names = {i.name for i in known.get_inputs()}
+    found = known.run([v for _, v in outputs], {k: v for k, v in feed.items() if k in names})
+    worst, where, differ, count = 0, "", 0, 0
+    for (name, _), got in zip(outputs, found):
+        difference = np.abs(got.astype(np.int32).reshape(-1) - values[name][0].astype(np.int32).reshape(-1))
+        differ += int((difference > 0).sum())
+        count += difference.size
+        beyond = int(difference.max()) - int(values[name][1].get("tolerance", 1))
+        if beyond > worst:
+            worst, where = beyond, name
+    return {"case": directory.name, "against": "steps", "images": 1, "max_difference": float(worst), "where": where,
+            "mean_difference": differ / count, "largest": 255.0, "argmax_agreement": 1.0, "tolerance": 0.0,
+            "ok": worst == 0}
 
 
 def check(directory):
@@ -97,6 +146,8 @@ def check(directory):
         raise ValueError("there is no expected.f32")
     for path in expected:
         rows.append(compare(directory.name, path.name, got, floats(path), tolerance))
+    if "steps" in case:
+        rows.append(check_steps(directory, case, model))
     return rows
 
 

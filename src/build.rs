@@ -20,7 +20,7 @@
 #![allow(clippy::needless_doctest_main)]
 
 use crate::diag;
-use crate::emit::rust::single_file;
+use crate::emit::rust::{single_file, single_file_int8};
 use crate::project::{write_atomic, LockState, Project, ProjectError};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,8 @@ pub fn compile(path: impl AsRef<Path>) -> Result<PathBuf, BuildError> {
     Ok(file)
 }
 
-/// The code of a locked spec: its name, the text of a module, and the files it depends on.
+/// The code of a locked spec: its name, the text of a module, and the files it depends on. It is in
+/// int8 if that is the only precision in which the spec emits Rust.
 ///
 /// # Errors
 /// As [`compile`].
@@ -91,7 +92,14 @@ pub fn generate(path: &Path) -> Result<(String, String, Vec<PathBuf>), BuildErro
     let design = project.locked_design(&lock).map_err(render)?;
     let weights = project.locked_weights(&lock, &design)?;
     let bound = project.bind(&design, &weights).map_err(render)?;
-    let text = single_file(&bound, &design.plan, &project.rust_metadata()).map_err(render)?;
+    let text = if project.rust_is_int8() {
+        let bound = project.bind_int8(&design, &weights).map_err(render)?;
+        let quantised = project.quantise(&bound, &weights).map_err(render)?;
+        let plan = crate::lower::plan(quantised.lowered(), 1);
+        single_file_int8(&quantised, &plan, &project.rust_metadata()).map_err(render)?
+    } else {
+        single_file(&bound, &design.plan, &project.rust_metadata()).map_err(render)?
+    };
     let inputs = project.inputs();
     Ok((project.name().to_string(), text, inputs))
 }

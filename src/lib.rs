@@ -28,12 +28,14 @@ pub mod target;
 #[cfg(feature = "search")]
 pub mod bench;
 #[cfg(feature = "search")]
+pub mod evaluate;
+#[cfg(feature = "search")]
+pub mod pipeline;
+#[cfg(feature = "search")]
 pub mod search;
 
 #[cfg(feature = "train")]
 pub mod data;
-#[cfg(feature = "train")]
-pub mod pipeline;
 #[cfg(feature = "train")]
 pub mod train;
 

@@ -5,7 +5,7 @@
 mod common;
 
 use common::compile::{compile_with, run_bytes, write};
-use common::int8::{convolutions, hybrid, metadata, quantised, quantised_images};
+use common::int8::{convolutions, count, hybrid, metadata, quantised, quantised_images};
 use common::net::images;
 use common::random_net::random_net;
 use hytc::emit::rust::{crate_name, emit_int8, harness_main_int8, EmittedFile};
@@ -55,7 +55,7 @@ fn mobilenet_agrees() {
 /// Random networks of all operators; `HYTC_RANDOM_NETS` says how many.
 #[test]
 fn random_networks_agree() {
-    let count = std::env::var("HYTC_RANDOM_NETS").ok().and_then(|n| n.parse().ok()).unwrap_or(6);
+    let count = count(6);
     let varied = (0..count).filter(|&seed| agrees(&format!("random {seed}"), &random_net(seed), 4) > 2);
     let varied = varied.count() as u64;
     assert!(varied * 2 > count, "{varied} of {count} networks give more than constants");

@@ -37,6 +37,11 @@ fn whole(kind: &str, text: &str) -> String {
             let devices = "device board = \"stm32f446\"\ndevice phone = \"raspberry-pi-4\"\n";
             format!("{}{devices}goal {{\n{text}}}\n", space("conv(8, 3)"))
         }
+        "evaluate" => {
+            let device = "device board = \"stm32f446\"\n";
+            let goal = "goal { maximize f1 minimize latency on board require accuracy >= 85% }\n";
+            format!("{}{device}{goal}{text}", space("conv(8, 3)"))
+        }
         other => panic!("the reference has a fence `hyt,{other}`, which the test does not know"),
     }
 }
@@ -105,15 +110,16 @@ fn all_prelude_blocks_stand_with_their_signatures() {
 
 #[test]
 fn all_metrics_and_settings_are_listed() {
-    assert_mentioned("metrics", Metric::ALL.map(Metric::name));
+    assert_mentioned("metrics", Metric::ALL.iter().map(Metric::name));
     // An unknown key is answered with the list of those that there are.
     let task = "task { input = image(8, 8, 3) classes = [\"a\", \"b\"] normalize { qqqqq = 1 } augment { qqqqq = 1 } qqqqq = 1 }";
     let rest = "space { global_avg_pool > linear(classes) }
-        search mobo { train { qqqqq = 1 } qqqqq = 1 }\nfinal { qqqqq = 1 }\nemit rust { qqqqq = 1 }";
+        search mobo { train { qqqqq = 1 } qqqqq = 1 }
+        evaluate command(\"a\") { metrics = [accuracy] qqqqq = 1 }\nfinal { qqqqq = 1 }\nemit rust { qqqqq = 1 }";
     let report = check("a.hyt", &format!("{task}\n{rest}"), &|_| Err(String::new()));
     let lists: Vec<&str> =
         report.diagnostics.iter().filter_map(|d| d.help.strip_prefix("its settings are ")).collect();
-    assert_eq!(lists.len(), 7, "{:?}", report.diagnostics);
+    assert_eq!(lists.len(), 8, "{:?}", report.diagnostics);
     for list in lists {
         assert_mentioned("settings", list.split(", "));
     }

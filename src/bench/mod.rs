@@ -25,6 +25,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// Measures a trial.
+type Evaluate = dyn FnMut(&Trial) -> Result<Metrics, BenchError>;
+
 /// The names of the problems.
 pub const PROBLEMS: [&str; 8] =
     ["hytnas", "nb201", "nb201-3", "c2dtlz2", "wfg4-2", "wfg4-4", "wfg5-2", "wfg5-4"];
@@ -76,7 +79,7 @@ pub struct Bench {
     pub reference: Vec<f64>,
     /// Evaluations of a run.
     pub trials: usize,
-    evaluate: Box<dyn FnMut(&Trial) -> Result<Metrics, BenchError>>,
+    evaluate: Box<Evaluate>,
 }
 
 /// One study of a problem.
@@ -156,7 +159,7 @@ impl Bench {
 
 /// An objective that is not known beforehand.
 fn target(name: &str, maximize: bool) -> Target {
-    Target { name: name.into(), quantity: Quantity::Plain, maximize, known: false }
+    Target { name: name.into(), quantity: Quantity::Plain, maximize, known: false, ideal: None }
 }
 
 /// The problem of these objectives.

@@ -1,28 +1,27 @@
 //! `goal { .. }`: objectives, requirements, choice.
 
-use super::names::did_you_mean;
-use super::settings::{quantity, Dimension};
-use super::spec::{DeviceRef, Goal, Measure, Metric, Objective, Pick, Requirement};
+use super::measure::Measures;
+use super::settings::quantity;
+use super::spec::{Dimension, Goal, Measure, Metric, Objective, Pick, Requirement};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
-use crate::syntax::ast;
+use crate::syntax::ast::{self, Expr, ExprKind};
 
 /// All statements of all `goal` items together.
 pub(super) fn goal(
     statements: &[&ast::Goal],
-    devices: &[DeviceRef],
-    lost: &[&str],
+    measures: Measures<'_>,
     span: Span,
     found: &mut Vec<Diagnostic>,
 ) -> Goal {
-    let measure = |m: &ast::Measure, found: &mut Vec<Diagnostic>| measure(m, devices, lost, found);
+    let measure = |m: &ast::Measure, found: &mut Vec<Diagnostic>| measures.resolve(m, found);
     let mut objectives: Vec<Objective> = Vec::new();
     let mut requirements: Vec<Requirement> = Vec::new();
     let mut pick: Option<(Pick, Span)> = None;
     for s in statements {
         match s {
-            ast::Goal::Objective { maximize, measure: m, span } => {
+            ast::Goal::Objective { maximize, measure: m, range, span } => {
                 let Some(measure) = measure(m, found) else { continue };
                 if let Some(first) = objectives.iter().find(|o| o.measure == measure) {
                     let message = format!("`{}` is an objective twice", m.metric.name);
@@ -33,26 +32,19 @@ pub(super) fn goal(
                     );
                     continue;
                 }
-                let natural = measure.metric == Metric::Accuracy;
-                if natural != *maximize {
+                if let Some(natural) = measure.metric.is_good().filter(|n| n != maximize) {
                     let word = if natural { "maximize" } else { "minimize" };
                     let message = format!("this asks for the worst {}", m.metric.name);
                     found
                         .push(Diagnostic::error(codes::GOAL, *span, message).help(format!("write `{word}`")));
                     continue;
                 }
-                objectives.push(Objective { maximize: *maximize, measure, span: *span });
+                let range = range.as_ref().and_then(|r| preferred(r, &measure, found));
+                objectives.push(Objective { maximize: *maximize, measure, range, span: *span });
             }
             ast::Goal::Require { measure: m, comparison, limit, span } => {
                 let Some(measure) = measure(m, found) else { continue };
-                let dimension = match measure.metric {
-                    Metric::Accuracy => Dimension::Fraction,
-                    Metric::Latency => Dimension::Time,
-                    Metric::Ram | Metric::Flash => Dimension::Bytes,
-                    Metric::Params | Metric::Macs => Dimension::Plain,
-                    Metric::Energy => Dimension::Energy,
-                };
-                let Some(value) = quantity(limit, dimension, found) else { continue };
+                let Some(value) = quantity(limit, measure.dimension, found) else { continue };
                 let at_least = match comparison.name.as_str() {
                     ">=" | ">" => true,
                     "<=" | "<" => false,
@@ -65,24 +57,17 @@ pub(super) fn goal(
                         continue;
                     }
                 };
-                if at_least != (measure.metric == Metric::Accuracy) {
+                if measure.metric.is_good().is_some_and(|good| good != at_least) {
                     let word = if at_least { "at least" } else { "at most" };
                     let message = format!("this asks for {word} so much {}", m.metric.name);
                     let help = if at_least { "write `<=`" } else { "write `>=`" };
                     found.push(Diagnostic::error(codes::GOAL, comparison.span, message).help(help));
                     continue;
                 }
-                if measure.metric == Metric::Accuracy && !(0.0..=1.0).contains(&value) {
-                    let message = format!(
-                        "an accuracy of {} is not between 0% and 100%",
-                        crate::syntax::print_expr(limit)
-                    );
-                    found.push(
-                        Diagnostic::error(codes::VALUE, limit.span, message).help("write for instance `87%`"),
-                    );
+                if !fits(value, &measure, limit, found) {
                     continue;
                 }
-                if value <= 0.0 {
+                if value <= 0.0 && measure.metric.is_good().is_some() {
                     let d = Diagnostic::error(codes::IMPOSSIBLE, limit.span, "nothing can meet this limit");
                     found.push(d.help("a limit is positive"));
                     continue;
@@ -107,6 +92,12 @@ pub(super) fn goal(
             }
         }
     }
+    // What is worse than the worse end of a range is of no interest, so it is no result.
+    for o in &objectives {
+        let Some(limit) = o.range.map(|(low, high)| if o.maximize { low } else { high }) else { continue };
+        let (measure, span) = (o.measure.clone(), o.span);
+        requirements.push(Requirement { measure, at_least: o.maximize, limit, span });
+    }
     if objectives.len() > 4 {
         let d = Diagnostic::error(
             codes::GOAL,
@@ -119,8 +110,8 @@ pub(super) fn goal(
         let d = Diagnostic::error(codes::GOAL, span, "the goal has no objective");
         found.push(d.help("add `maximize accuracy`"));
     }
-    let first = objectives.first().map(|o| o.measure);
-    let default = Pick::Best(first.unwrap_or(Measure { metric: Metric::Accuracy, device: None }));
+    let first = objectives.first().map(|o| o.measure.clone());
+    let default = Pick::Best(first.unwrap_or_else(Measure::accuracy));
     let pick = match pick {
         Some((Pick::Best(m), span)) if !objectives.iter().any(|o| o.measure == m) => {
             let d =
@@ -145,74 +136,42 @@ fn set_pick(pick: &mut Option<(Pick, Span)>, value: Pick, span: Span, found: &mu
     *pick = Some((value, span));
 }
 
-fn measure(
-    m: &ast::Measure,
-    devices: &[DeviceRef],
-    lost: &[&str],
-    found: &mut Vec<Diagnostic>,
-) -> Option<Measure> {
-    let Some(metric) = Metric::ALL.into_iter().find(|k| k.name() == m.metric.name) else {
-        let names = Metric::ALL.map(Metric::name);
-        let all = format!("there are {}", names.join(", "));
-        let message = format!("there is no metric `{}`", m.metric.name);
-        found.push(Diagnostic::error(codes::METRIC, m.metric.span, message).help(did_you_mean(
-            &m.metric.name,
-            names,
-            &all,
-        )));
+/// Whether a number can be a value of a measure.
+fn fits(value: f64, measure: &Measure, written: &Expr, found: &mut Vec<Diagnostic>) -> bool {
+    if measure.metric == Metric::Accuracy && !(0.0..=1.0).contains(&value) {
+        let (span, written) = (written.span, crate::syntax::print_expr(written));
+        let message = format!("an accuracy of {written} is not between 0% and 100%");
+        let d = Diagnostic::error(codes::VALUE, span, message);
+        found.push(d.help("write for instance `87%`"));
+        return false;
+    }
+    true
+}
+
+/// `20 ms .. 100 ms` behind an objective.
+fn preferred(range: &Expr, measure: &Measure, found: &mut Vec<Diagnostic>) -> Option<(f64, f64)> {
+    let example = match measure.dimension {
+        Dimension::Fraction => "`80%..95%`",
+        Dimension::Bytes => "`32 KiB..96 KiB`",
+        Dimension::Time => "`20 ms..100 ms`",
+        Dimension::Energy => "`1 mJ..5 mJ`",
+        Dimension::Plain | Dimension::Count => "`1 k..20 k`",
+    };
+    let ExprKind::Range { low, high, step: None } = &range.kind else {
+        let d = Diagnostic::error(codes::TYPE, range.span, "what is preferred is a range of values");
+        found.push(d.help(format!("write for instance {example}")));
         return None;
     };
-    let device = match &m.device {
-        Some(d) => {
-            let Some(i) = devices.iter().position(|k| k.name == d.name) else {
-                let names: Vec<&str> = devices.iter().map(|k| k.name.as_str()).collect();
-                let all = match names.as_slice() {
-                    [] => format!("add `device {} = \"stm32f446\"`", d.name),
-                    some => format!("the devices are {}", some.join(", ")),
-                };
-                if lost.contains(&d.name.as_str()) {
-                    return None;
-                }
-                let message = format!("there is no device `{}`", d.name);
-                found.push(Diagnostic::error(codes::DEVICE, d.span, message).help(did_you_mean(
-                    &d.name,
-                    names.iter().chain(lost).copied(),
-                    &all,
-                )));
-                return None;
-            };
-            Some(i)
-        }
-        None => None,
-    };
-    let by_device = metric.needs_device() || matches!(metric, Metric::Ram | Metric::Flash);
-    if !by_device {
-        if let Some(d) = &m.device {
-            let message = format!("{} does not depend on a device", metric.name());
-            found.push(
-                Diagnostic::error(codes::DEVICE, d.span, message)
-                    .help(format!("write `{}` alone", metric.name())),
-            );
-            return None;
-        }
-        return Some(Measure { metric, device: None });
+    let a = quantity(low, measure.dimension, found);
+    let b = quantity(high, measure.dimension, found);
+    let (a, b) = (a?, b?);
+    if !fits(a, measure, low, found) || !fits(b, measure, high, found) {
+        return None;
     }
-    match (device, devices.len()) {
-        (Some(i), _) => Some(Measure { metric, device: Some(i) }),
-        // The only device is meant.
-        (None, 1) => Some(Measure { metric, device: Some(0) }),
-        (None, 0) => {
-            let message = format!("{} needs a device", metric.name());
-            let help = "add `device board = \"stm32f446\"` and write `on board`";
-            found.push(Diagnostic::error(codes::DEVICE, m.metric.span, message).help(help));
-            None
-        }
-        (None, _) => {
-            let names: Vec<&str> = devices.iter().map(|k| k.name.as_str()).collect();
-            let message = format!("on which device is this {}?", metric.name());
-            let help = format!("add `on {}`", names.join("` or `on "));
-            found.push(Diagnostic::error(codes::DEVICE, m.metric.span, message).help(help));
-            None
-        }
+    if a >= b {
+        let d = Diagnostic::error(codes::VALUE, range.span, "this range is empty");
+        found.push(d.help(format!("the smaller value comes first: {example}")));
+        return None;
     }
+    Some((a, b))
 }

@@ -10,9 +10,13 @@
 mod calls;
 #[cfg(test)]
 mod documented;
+mod evaluate;
 mod goal;
+mod measure;
 mod names;
 mod resolve;
+mod search;
+mod seeds;
 mod settings;
 pub mod spec;
 mod task;
@@ -42,7 +46,7 @@ pub struct Checked {
     /// Its space.
     pub space: Space,
     /// Hashes of the parts that a result depends on, by name: `task`, `space`, `goal`, `search`,
-    /// `final`, `devices`. They do not change with comments, white space, or what is emitted.
+    /// `final`, `devices`, and `evaluate` where there is one. They do not change with comments, white space, or what is emitted.
     pub parts: BTreeMap<&'static str, String>,
 }
 
@@ -169,7 +173,9 @@ fn item_span(item: &ast::Item) -> Span {
     match item {
         ast::Item::Use { span, .. } | ast::Item::Device { span, .. } | ast::Item::Goal { span, .. } => *span,
         ast::Item::Task(s) | ast::Item::Final(s) => s.span,
-        ast::Item::Search { section, .. } | ast::Item::Emit { section, .. } => section.span,
+        ast::Item::Search { section, .. }
+        | ast::Item::Evaluate { section, .. }
+        | ast::Item::Emit { section, .. } => section.span,
         ast::Item::Block(b) => b.span,
         ast::Item::Space(b) => keyword(b.span),
     }
@@ -240,6 +246,26 @@ fn items(
         }
         devices.push(DeviceRef { name: name.name.clone(), profile: profile.clone(), span: *span });
     }
+    let evaluates = mine
+        .iter()
+        .filter_map(
+            |i| if let ast::Item::Evaluate { section, .. } = i { Some((*i, section.span)) } else { None },
+        )
+        .collect();
+    let evaluated = only("evaluate", evaluates, found).and_then(|i| match i {
+        ast::Item::Evaluate { kind, args, returns, section } => {
+            Some(evaluate::evaluate(kind, args, returns, section, &devices, &lost, found))
+        }
+        _ => None,
+    });
+    let complete = evaluated.as_ref().is_none_or(|(_, complete)| *complete);
+    let evaluate = evaluated.map(|(e, _)| e);
+    let measures = measure::Measures {
+        devices: &devices,
+        returned: evaluate.as_ref().map(|e| e.metrics.as_slice()),
+        complete,
+        lost: &lost,
+    };
     let goals: Vec<(&Vec<ast::Goal>, Span)> = mine
         .iter()
         .filter_map(|i| if let ast::Item::Goal { goals, span } = i { Some((goals, *span)) } else { None })
@@ -249,11 +275,17 @@ fn items(
     let no_goal = statements.is_empty() && goal_span == end;
     let goal = if no_goal {
         // Without a goal a spec can still be checked, counted, costed and emitted from a point.
-        let accuracy = spec::Measure { metric: spec::Metric::Accuracy, device: None };
-        let objective = spec::Objective { maximize: true, measure: accuracy, span: end };
+        let accuracy = spec::Measure::accuracy();
+        let returned = measures.returned.unwrap_or_default();
+        if evaluate.is_some() && !returned.iter().any(|r| r.measure == accuracy) {
+            let name = returned.first().map_or("accuracy", |r| &r.key);
+            missing("goal", &format!("goal {{ maximize {name} }}"), found);
+        }
+        let (measure, range) = (accuracy.clone(), None);
+        let objective = spec::Objective { maximize: true, measure, range, span: end };
         spec::Goal { objectives: vec![objective], requirements: Vec::new(), pick: spec::Pick::Best(accuracy) }
     } else {
-        goal::goal(&statements, &devices, &lost, goal_span, found)
+        goal::goal(&statements, measures, goal_span, found)
     };
     let searches = mine
         .iter()
@@ -267,10 +299,12 @@ fn items(
         .collect::<Vec<_>>();
     let algorithm = searches.first().map(|s| s.2);
     let section = only("search", searches.iter().map(|s| (s.0, s.1)).collect(), found);
-    let search = match (algorithm, section) {
-        (Some(a), Some(s)) => training::search(a, s, found),
-        _ => training::default_search(end),
+    let mut search = match (algorithm, section) {
+        (Some(a), Some(s)) => search::search(a, s, &goal, measures, found),
+        _ => search::default(end),
     };
+    search.reference = search.reference.or_else(|| search::worst_of_ranges(&goal));
+    let seeds = section.map_or_else(Vec::new, |s| seeds::read(s, found));
     let finals = mine
         .iter()
         .filter_map(|i| if let ast::Item::Final(s) = i { Some((s, s.span)) } else { None })
@@ -326,10 +360,11 @@ fn items(
             return None;
         }
     };
+    search.seed_points = seeds::settle(seeds, &space, found);
     let name = path.rsplit('/').next().unwrap_or(path);
     let name = name.strip_suffix(".hyt").unwrap_or(name).to_string();
     let parts = parts(&mine, &blocks);
-    Some(Checked { spec: Spec { name, task, devices, goal, search, finish, emits }, space, parts })
+    Some(Checked { spec: Spec { name, task, devices, goal, search, evaluate, finish, emits }, space, parts })
 }
 
 /// Hashes of the canonical text of the parts.
@@ -347,6 +382,7 @@ fn parts(items: &[&ast::Item], blocks: &[&ast::Block]) -> BTreeMap<&'static str,
             ast::Item::Space(_) => "space",
             ast::Item::Goal { .. } => "goal",
             ast::Item::Search { .. } => "search",
+            ast::Item::Evaluate { .. } => "evaluate",
             ast::Item::Final(_) => "final",
             ast::Item::Device { .. } => "devices",
             ast::Item::Use { .. } | ast::Item::Block(_) | ast::Item::Emit { .. } => continue,

@@ -1,26 +1,34 @@
 //! Reading `key = value` sections: every key once, unknown ones reported, quantities with units.
 
 use super::names::did_you_mean;
+use super::spec::Dimension;
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::source::Span;
 use crate::syntax::ast::{Expr, ExprKind, Ident, Section, Segment, Setting, SettingValue, Unary};
 use std::collections::BTreeMap;
 
-/// What a quantity measures; its value is in the base unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dimension {
-    Plain,
-    Fraction,
-    Bytes,
-    Time,
-    Energy,
-}
-
 impl Dimension {
-    fn units(self) -> &'static [(&'static str, f64)] {
+    /// Every one.
+    const ALL: [Dimension; 6] = [
+        Dimension::Count,
+        Dimension::Fraction,
+        Dimension::Bytes,
+        Dimension::Time,
+        Dimension::Energy,
+        Dimension::Plain,
+    ];
+
+    /// The dimension of a unit, and how much of the base unit it is.
+    pub(super) fn of_unit(unit: &str) -> Option<(Dimension, f64)> {
+        let scale = |d: Dimension| d.units().iter().find(|(u, _)| *u == unit).map(|(_, s)| (d, *s));
+        Dimension::ALL.into_iter().find_map(scale)
+    }
+
+    /// The units with their worth in the base unit.
+    pub(super) fn units(self) -> &'static [(&'static str, f64)] {
         match self {
-            Dimension::Plain => &[("k", 1e3), ("M", 1e6), ("G", 1e9)],
+            Dimension::Plain | Dimension::Count => &[("k", 1e3), ("M", 1e6), ("G", 1e9)],
             Dimension::Fraction => &[("%", 0.01)],
             Dimension::Bytes => &[
                 ("B", 1.0),
@@ -30,28 +38,31 @@ impl Dimension {
                 ("MiB", 1024.0 * 1024.0),
                 ("GiB", 1024.0 * 1024.0 * 1024.0),
             ],
-            Dimension::Time => &[("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0)],
+            Dimension::Time => {
+                &[("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)]
+            }
             Dimension::Energy => &[("uJ", 1e-6), ("mJ", 1e-3), ("J", 1.0)],
         }
     }
 
-    fn needs_unit(self) -> bool {
+    /// Whether a number of it says nothing without a unit.
+    pub(super) fn needs_unit(self) -> bool {
         matches!(self, Dimension::Bytes | Dimension::Time | Dimension::Energy)
     }
 
     fn example(self) -> &'static str {
         match self {
-            Dimension::Plain => "a plain number; `k`, `M` or `G` multiply it",
+            Dimension::Plain | Dimension::Count => "a plain number; `k`, `M` or `G` multiply it",
             Dimension::Fraction => "a fraction such as `10%` or `0.1`",
             Dimension::Bytes => "a number of bytes such as `96 KiB` (or `B`, `kB`, `MB`, `MiB`)",
-            Dimension::Time => "a time such as `20 ms` (or `us`, `s`)",
+            Dimension::Time => "a time such as `20 ms` (or `us`, `s`, `min`, `h`)",
             Dimension::Energy => "an energy such as `2 mJ` (or `uJ`, `J`)",
         }
     }
 }
 
 /// Every unit of the language, to say what a wrong one measures.
-const UNITS: [(&str, &str); 20] = [
+pub(super) const UNITS: [(&str, &str); 22] = [
     ("B", "bytes"),
     ("kB", "bytes"),
     ("MB", "bytes"),
@@ -66,6 +77,8 @@ const UNITS: [(&str, &str); 20] = [
     ("us", "a time"),
     ("ms", "a time"),
     ("s", "a time"),
+    ("min", "a time"),
+    ("h", "a time"),
     ("uJ", "an energy"),
     ("mJ", "an energy"),
     ("J", "an energy"),
@@ -147,6 +160,15 @@ impl<'a, 'f> Reader<'a, 'f> {
         self.section.settings.iter().find(|s| s.key.name == key)
     }
 
+    /// The place of a key's value, to say what is wrong with it.
+    pub(super) fn place(&self, key: &str) -> Span {
+        let setting = self.section.settings.iter().find(|s| s.key.name == key);
+        setting.map_or(self.section.span, |s| match &s.value {
+            SettingValue::Expr(e) => e.span,
+            SettingValue::Section(_) => s.key.span,
+        })
+    }
+
     /// The expression of a key.
     pub(super) fn expr(&mut self, key: &'static str) -> Option<&'a Expr> {
         let setting = self.setting(key)?;
@@ -162,6 +184,11 @@ impl<'a, 'f> Reader<'a, 'f> {
                 None
             }
         }
+    }
+
+    /// The place of a key's value, whatever it is.
+    pub(super) fn any(&mut self, key: &'static str) -> Option<Span> {
+        self.setting(key).map(|_| self.place(key))
     }
 
     /// The section of a key.
@@ -190,6 +217,7 @@ impl<'a, 'f> Reader<'a, 'f> {
             let m = format!("`{key}` is {}", crate::syntax::print_expr(e));
             let shown = |x: f64| match dimension {
                 Dimension::Fraction => format!("{}%", (x * 1e5).round() / 1e3),
+                Dimension::Time => format!("{x} s"),
                 _ => x.to_string(),
             };
             let help = format!("it must lie between {} and {}", shown(*range.start()), shown(*range.end()));
@@ -270,6 +298,11 @@ impl<'a, 'f> Reader<'a, 'f> {
                 let help = did_you_mean(name, self.known.iter().copied(), &all);
                 let m = format!("{} has no setting `{name}`", self.what);
                 self.found.push(Diagnostic::error(codes::UNKNOWN_NAME, s.key.span, m).help(help));
+            }
+            if let Some(device) = &s.device {
+                let m = format!("`{name}` does not depend on a device");
+                let help = format!("write `{name}` alone");
+                self.found.push(Diagnostic::error(codes::DEVICE, device.span, m).help(help));
             }
             seen.entry(name).or_insert(&s.key);
         }

@@ -3,6 +3,7 @@
 //! Quantities are in base units: bytes, seconds, joules, hertz, plain counts; fractions in 0..1.
 
 use crate::source::Span;
+use std::sync::Arc;
 
 /// A checked file. The space itself is [`crate::space::Space`].
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Spec {
     pub goal: Goal,
     /// How to search.
     pub search: Search,
+    /// The program that evaluates trials; without it they are trained with burn.
+    pub evaluate: Option<Evaluate>,
     /// How the chosen network is trained in the end.
     pub finish: Training,
     /// What to emit.
@@ -92,8 +95,25 @@ pub struct DeviceRef {
     pub span: Span,
 }
 
-/// Something that can be measured or computed of a network.
+/// What a quantity measures; its value is in the base unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Dimension {
+    /// A number without a unit.
+    Plain,
+    /// A number of things.
+    Count,
+    /// A part of a whole, 0..1.
+    Fraction,
+    /// Bytes.
+    Bytes,
+    /// Seconds.
+    Time,
+    /// Joules.
+    Energy,
+}
+
+/// Something that can be measured or computed of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Metric {
     /// Fraction of images classified rightly, 0..1. Known only after training.
     Accuracy,
@@ -109,10 +129,12 @@ pub enum Metric {
     Macs,
     /// Joules per inference on a device (latency times the profile's active power).
     Energy,
+    /// Something that only the spec's own program knows of.
+    Other(Arc<str>),
 }
 
 impl Metric {
-    /// All of them.
+    /// All that hytc knows.
     pub const ALL: [Metric; 7] = [
         Metric::Accuracy,
         Metric::Latency,
@@ -124,7 +146,7 @@ impl Metric {
     ];
 
     /// The name in the language.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &str {
         match self {
             Metric::Accuracy => "accuracy",
             Metric::Latency => "latency",
@@ -133,42 +155,87 @@ impl Metric {
             Metric::Params => "params",
             Metric::Macs => "macs",
             Metric::Energy => "energy",
+            Metric::Other(name) => name,
         }
     }
 
-    /// Whether the value depends on a device.
-    pub fn needs_device(self) -> bool {
-        matches!(self, Metric::Latency | Metric::Energy)
+    /// The metric of a name, if hytc knows it.
+    pub fn named(name: &str) -> Option<Metric> {
+        Metric::ALL.into_iter().find(|m| m.name() == name)
     }
 
-    /// Whether it is known before training.
-    pub fn is_computed(self) -> bool {
-        self != Metric::Accuracy
+    /// Whether hytc's value is that on a device.
+    pub fn is_by_device(&self) -> bool {
+        matches!(self, Metric::Latency | Metric::Ram | Metric::Flash | Metric::Energy)
+    }
+
+    /// What it measures; `None` for what hytc does not know.
+    pub fn dimension(&self) -> Option<Dimension> {
+        Some(match self {
+            Metric::Accuracy => Dimension::Fraction,
+            Metric::Latency => Dimension::Time,
+            Metric::Ram | Metric::Flash => Dimension::Bytes,
+            Metric::Params | Metric::Macs => Dimension::Count,
+            Metric::Energy => Dimension::Energy,
+            Metric::Other(_) => return None,
+        })
+    }
+
+    /// Whether more of it is better; `None` for what hytc does not know.
+    pub fn is_good(&self) -> Option<bool> {
+        match self {
+            Metric::Other(_) => None,
+            known => Some(*known == Metric::Accuracy),
+        }
     }
 }
 
-/// A metric, on a device where it needs one. `device` indexes [`Spec::devices`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A metric, on a device where it needs one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Measure {
     /// What.
     pub metric: Metric,
-    /// Where.
+    /// Where: an index into [`Spec::devices`].
     pub device: Option<usize>,
+    /// What its values measure.
+    pub dimension: Dimension,
+    /// Whether hytc computes it before a trial is run. If not, the training or the spec's program
+    /// gives it.
+    pub computed: bool,
+}
+
+impl Measure {
+    /// The accuracy of the training with burn.
+    pub fn accuracy() -> Measure {
+        let (metric, dimension) = (Metric::Accuracy, Dimension::Fraction);
+        Measure { metric, device: None, dimension, computed: false }
+    }
+
+    /// Its name in results, `latency on board`. `devices` are the names in the order of the file.
+    pub fn name(&self, devices: &[String]) -> String {
+        match self.device.and_then(|d| devices.get(d)) {
+            Some(device) => format!("{} on {device}", self.metric.name()),
+            None => self.metric.name().to_owned(),
+        }
+    }
 }
 
 /// What to make large or small.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Objective {
     /// Maximise rather than minimise.
     pub maximize: bool,
     /// What.
     pub measure: Measure,
+    /// From where to where a value matters, low before high, in base units: beyond the better end
+    /// nothing is gained, and the worse end is a requirement.
+    pub range: Option<(f64, f64)>,
     /// Where the spec says so.
     pub span: Span,
 }
 
 /// A limit that every result must keep.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Requirement {
     /// What.
     pub measure: Measure,
@@ -181,7 +248,7 @@ pub struct Requirement {
 }
 
 /// Which point of the front becomes the result.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Pick {
     /// The best in one measure (ties: the best in the other objectives in turn).
     Best(Measure),
@@ -238,6 +305,38 @@ impl Algorithm {
     }
 }
 
+/// Models of what is not computed, for [`Algorithm::Mobo`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Surrogate {
+    /// What suits the space and the number of results.
+    #[default]
+    Auto,
+    /// Gaussian processes.
+    Gp,
+    /// Random forests.
+    Forest,
+}
+
+/// Points to try first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeedPoints {
+    /// Where they are.
+    pub source: SeedSource,
+    /// Where the spec says so.
+    pub span: Span,
+}
+
+/// Where seed points come from. Paths are as written; relative ones are relative to the spec.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeedSource {
+    /// `point(w1 = 16, mixer = attention)`: this one.
+    Point(crate::space::Point),
+    /// `file("reference.json")`: decisions in JSON or YAML.
+    File(String),
+    /// `study("earlier.study")`: the front of an earlier study.
+    Study(String),
+}
+
 /// How to search.
 #[derive(Debug, Clone)]
 pub struct Search {
@@ -249,13 +348,47 @@ pub struct Search {
     pub initial: usize,
     /// Seed of the whole study.
     pub seed: u64,
-    /// Trials trained at once; the result does not depend on it where results are told in order.
+    /// Trials that may run at once. The study depends on this number, not on how many do run at once.
     pub workers: usize,
+    /// The models of `mobo`.
+    pub surrogate: Surrogate,
+    /// The reference point of hypervolumes, by objective in base units.
+    pub reference: Option<Vec<f64>>,
+    /// What to try first.
+    pub seed_points: Vec<SeedPoints>,
     /// A trial is stopped after an epoch once the probability that its result will be on the front
     /// is below this; 0: never.
     pub hopeless: f64,
     /// How a trial is trained.
     pub train: Training,
+    /// Where.
+    pub span: Span,
+}
+
+/// A program that evaluates trials, see [`crate::evaluate`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evaluate {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// What it returns of a trial.
+    pub metrics: Vec<Returned>,
+    /// Seconds that a trial may take.
+    pub timeout: Option<f64>,
+    /// It is given the network as an ONNX file.
+    pub onnx: bool,
+    /// Where.
+    pub span: Span,
+}
+
+/// A metric that a program returns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Returned {
+    /// Its name in the program's answers, `latency on board`.
+    pub key: String,
+    /// What it is.
+    pub measure: Measure,
+    /// How much of the base unit one of the program's is: 0.001 for milliseconds.
+    pub scale: f64,
     /// Where.
     pub span: Span,
 }

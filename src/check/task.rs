@@ -1,7 +1,7 @@
 //! `task { .. }`: input, classes, data.
 
-use super::settings::{quantity, Dimension, Reader};
-use super::spec::{Augment, DataFormat, DataSource, Task};
+use super::settings::{quantity, Reader};
+use super::spec::{Augment, DataFormat, DataSource, Dimension, Task};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::syntax::ast::{Expr, ExprKind, Section};

@@ -1,15 +1,14 @@
-//! `search`, `final`, `emit`.
+//! `train`, `final`, `emit`.
 
 use super::names::did_you_mean;
-use super::settings::{Dimension, Reader};
-use super::spec::{Algorithm, Emit, EmitTarget, Optimizer, Precision, Search, Training};
+use super::settings::Reader;
+use super::spec::{Dimension, Emit, EmitTarget, Optimizer, Precision, Search, Training};
 use crate::codes;
 use crate::diag::Diagnostic;
-use crate::source::Span;
 use crate::syntax::ast::{Ident, Section};
 
 /// How a trial is trained where the spec is silent.
-fn trial() -> Training {
+pub(super) fn trial() -> Training {
     Training {
         epochs: 3,
         batch: 64,
@@ -23,50 +22,6 @@ fn trial() -> Training {
     }
 }
 
-/// The search that stands in where the file has none.
-pub(super) fn default_search(span: Span) -> Search {
-    Search {
-        algorithm: Algorithm::Mobo,
-        trials: 24,
-        initial: 8,
-        seed: 1,
-        workers: 2,
-        hopeless: 0.05,
-        train: trial(),
-        span,
-    }
-}
-
-pub(super) fn search(algorithm: &Ident, section: &Section, found: &mut Vec<Diagnostic>) -> Search {
-    let mut out = default_search(section.span);
-    match Algorithm::named(&algorithm.name) {
-        Some(a) => out.algorithm = a,
-        None => {
-            let m = format!("there is no search algorithm `{}`", algorithm.name);
-            let known = Algorithm::ALL.map(Algorithm::name);
-            let all = format!("there are {}", known.join(", "));
-            let help = did_you_mean(&algorithm.name, known, &all);
-            found.push(Diagnostic::error(codes::UNKNOWN_NAME, algorithm.span, m).help(help));
-        }
-    }
-    let mut r = Reader::new("search", section, found);
-    out.trials = r.whole("trials", 1.0..=1e6).unwrap_or(out.trials);
-    out.initial = r.whole("initial", 1.0..=1e6).unwrap_or(out.initial.min(out.trials));
-    if out.initial > out.trials {
-        let span = r.expr("initial").map_or(section.span, |e| e.span);
-        let m = format!("`initial` is {}, there are {} trials in all", out.initial, out.trials);
-        r.found.push(Diagnostic::error(codes::VALUE, span, m).help("`initial` is a part of `trials`"));
-    }
-    out.seed = r.whole("seed", 0.0..=9e15).map_or(out.seed, |s| s as u64);
-    out.workers = r.whole("workers", 1.0..=256.0).unwrap_or(out.workers);
-    out.hopeless = r.number("hopeless", Dimension::Fraction, 0.0..=0.5).unwrap_or(out.hopeless);
-    if let Some(s) = r.section("train") {
-        out.train = training("train", s, trial(), r.found);
-    }
-    r.finish();
-    out
-}
-
 /// `final { .. }`: what it does not say is as in the search, but for the length.
 pub(super) fn finish(section: Option<&Section>, search: &Search, found: &mut Vec<Diagnostic>) -> Training {
     let base = Training { epochs: (search.train.epochs * 5).max(20), subset: 1.0, ..search.train.clone() };
@@ -76,7 +31,12 @@ pub(super) fn finish(section: Option<&Section>, search: &Search, found: &mut Vec
     }
 }
 
-fn training(what: &'static str, section: &Section, base: Training, found: &mut Vec<Diagnostic>) -> Training {
+pub(super) fn training(
+    what: &'static str,
+    section: &Section,
+    base: Training,
+    found: &mut Vec<Diagnostic>,
+) -> Training {
     let mut r = Reader::new(what, section, found);
     let sgd = r.one_of("optimizer", &[("adamw", false), ("sgd", true)]);
     let momentum = r.number("momentum", Dimension::Fraction, 0.0..=0.999);

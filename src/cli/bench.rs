@@ -1,137 +1,31 @@
-//! `hytc bench search`
+//! `hytc bench SPEC --target ..` and `hytc bench search`
 
-use super::common::error;
-use super::{Done, Failure};
-use crate::bench::{quartiles, Bench, Run, Sources, PROBLEMS};
-use crate::check::spec::Algorithm;
-use std::path::PathBuf;
-use std::process::ExitCode;
-
-const AFTER: &str = "Examples:
-  hytc bench search --problem hytnas
-  hytc bench search --problem nb201 --seeds 3 --json
-  hytc bench search --problem hytnas --trials 500 --seeds 1     how suggestion time grows
-
-`scripts/peers` runs other optimisers on the same problems.";
-
-/// Evaluations after which tables say the hypervolume.
-const MARKS: [usize; 9] = [30, 50, 60, 80, 100, 120, 200, 300, 500];
+#[cfg(feature = "search")]
+use super::bench_search;
+use super::{bench_target, Done};
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = bench_target::AFTER)]
 pub(super) struct Args {
+    #[command(flatten)]
+    target: bench_target::Args,
+    #[cfg(feature = "search")]
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
 }
 
+#[cfg(feature = "search")]
 #[derive(clap::Subcommand)]
 enum What {
-    /// Hypervolume by evaluations, and seconds a suggestion
-    Search(SearchArgs),
-}
-
-#[derive(clap::Args)]
-#[command(after_help = AFTER)]
-struct SearchArgs {
-    /// Only this problem: hytnas, nb201, nb201-3, c2dtlz2, wfg4-2, wfg4-4, wfg5-2, wfg5-4
-    #[arg(long, value_name = "NAME")]
-    problem: Option<String>,
-    /// Studies of each problem
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    seeds: u64,
-    /// The first of the seeds
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    from: u64,
-    /// Evaluations of a study [default: 120 for hytnas, else 100]
-    #[arg(long, value_name = "N")]
-    trials: Option<usize>,
-    /// The algorithm, as in a spec's `search`
-    #[arg(long, default_value = "mobo", value_name = "NAME")]
-    algorithm: String,
-    /// Trials that fill the space first [default: as the engine chooses]
-    #[arg(long, value_name = "N")]
-    initial: Option<usize>,
-    /// The folder with the problems' data
-    #[arg(long, env = "HYTC_SHARED", default_value = "../shared", value_name = "DIR")]
-    shared: PathBuf,
-    /// A Python with numpy, pandas and scikit-learn, for `hytnas`
-    #[arg(long, env = "HYTC_PYTHON", default_value = "python3", value_name = "PROGRAM")]
-    python: String,
-    /// Print one JSON object a problem: `problem`, `algorithm`, `reference`, `runs` with `seed`,
-    /// `hypervolume` after each evaluation, `suggest_seconds` in all, `seconds` of each suggestion
-    #[arg(long)]
-    json: bool,
+    /// Measure the search engine on problems with known answers: hypervolume by evaluations, seconds a
+    /// suggestion
+    Search(bench_search::Args),
 }
 
 pub(super) fn run(args: &Args) -> Done {
-    let What::Search(args) = &args.what;
-    let algorithm = Algorithm::named(&args.algorithm).ok_or_else(|| {
-        let names = Algorithm::ALL.map(|a| a.name()).join(", ");
-        Failure::new(error(format!("there is no search algorithm `{}`; there are {names}", args.algorithm)))
-    })?;
-    let names: Vec<&str> = match &args.problem {
-        Some(name) => vec![name],
-        None => PROBLEMS.to_vec(),
-    };
-    let sources = Sources { shared: args.shared.clone(), python: args.python.clone() };
-    let fail = |e: crate::bench::BenchError| Failure::new(error(e));
-    // Whatever is missing is said before hours are spent.
-    let benches: Vec<Bench> =
-        names.iter().map(|n| Bench::open(n, &sources)).collect::<Result<_, _>>().map_err(fail)?;
-    for mut bench in benches {
-        let mut runs = Vec::new();
-        for seed in args.from..args.from.saturating_add(args.seeds) {
-            let mut settings = bench.settings(algorithm, args.trials.unwrap_or(bench.trials), seed);
-            if let Some(initial) = args.initial {
-                settings.initial = initial.max(1);
-            }
-            runs.push(bench.run(settings).map_err(fail)?);
-        }
-        if args.json {
-            let value = serde_json::json!({
-                "problem": bench.name, "algorithm": algorithm.name(), "reference": bench.reference, "runs": runs,
-            });
-            println!("{value}");
-        } else {
-            println!("{}", table(&bench, algorithm, &runs));
-        }
+    #[cfg(feature = "search")]
+    if let Some(What::Search(search)) = &args.what {
+        return bench_search::run(search);
     }
-    if let (false, Some(kib)) = (args.json, peak_memory()) {
-        println!("peak memory of this process: {} MB", kib / 1000);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Median and quartiles of hypervolume, and the median time of the last five suggestions, after some
-/// numbers of evaluations.
-fn table(bench: &Bench, algorithm: Algorithm, runs: &[Run]) -> String {
-    let reference: Vec<String> = bench.reference.iter().map(f64::to_string).collect();
-    let mut out = format!(
-        "{}, {}, {} seeds: hypervolume to ({})\n{:>11}  {:>10}  {:>23}  {:>13}\n",
-        bench.name,
-        algorithm.name(),
-        runs.len(),
-        reference.join(", "),
-        "evaluations",
-        "median",
-        "quartiles",
-        "ms/suggestion"
-    );
-    for mark in MARKS {
-        let at: Vec<f64> = runs.iter().filter_map(|r| r.hypervolume.get(mark - 1)).copied().collect();
-        if at.is_empty() {
-            continue;
-        }
-        let [low, median, high] = quartiles(&at).map(|v| format!("{v:.*}", if v < 1000.0 { 4 } else { 0 }));
-        let times: Vec<f64> =
-            runs.iter().filter_map(|r| r.seconds.get(mark - 5..mark)).flatten().copied().collect();
-        let ms = 1e3 * quartiles(&times)[1];
-        out += &format!("{mark:>11}  {median:>10}  {:>23}  {ms:>13.1}\n", format!("{low} - {high}"));
-    }
-    out
-}
-
-/// The most memory that this process has held, in KiB, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?.trim().parse().ok()
+    bench_target::run(&args.target)
 }

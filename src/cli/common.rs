@@ -25,6 +25,25 @@ pub(super) struct PointArgs {
     point: Option<String>,
 }
 
+/// The numbers of emitted code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum PrecisionArg {
+    /// 32-bit floating point
+    #[default]
+    Float,
+    /// 8-bit integers
+    Int8,
+}
+
+impl PrecisionArg {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            PrecisionArg::Float => "float",
+            PrecisionArg::Int8 => "int8",
+        }
+    }
+}
+
 /// Diagnostics as text for standard error.
 pub(super) fn rendered(found: &[Diagnostic], sources: &Sources) -> String {
     let mut text = diag::render(found, sources, std::io::stderr().is_terminal());

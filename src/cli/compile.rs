@@ -1,8 +1,10 @@
 //! `hytc compile`
 
-use super::common::{error, failed, open, print_json, rendered, write_all, SpecArgs};
+use super::common::{error, failed, open, print_json, write_all, SpecArgs};
 use super::{exit, Done, Failure};
+use crate::check::spec::Precision;
 use crate::project::{Artifact, Design, Lock, LockState, Project};
+use crate::quant::Calibration;
 use crate::weights::Weights;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +32,7 @@ pub(super) struct Args {
     /// Search anew even if the lock is current; the old study is kept under another name
     #[arg(long)]
     research: bool,
-    /// Trainings at a time [default: the spec's `workers`]
+    /// Trials at a time, at most the spec's `workers` [default: these]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print what was chosen as JSON
@@ -40,11 +42,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
-    let unsupported = project.unsupported();
-    if !unsupported.is_empty() {
-        return Err(Failure::new(rendered(&unsupported, &project.sources)));
-    }
-    let (lock, design, weights) = match project.lock(data_hash(&project).as_deref())? {
+    let (lock, design, mut weights) = match project.lock(data_hash(&project).as_deref())? {
         LockState::Current(lock) if !args.research => {
             let design = project.locked_design(&lock).map_err(failed(&project))?;
             let weights = project.locked_weights(&lock, &design)?;
@@ -65,6 +63,12 @@ pub(super) fn run(args: &Args) -> Done {
             make(&project, args, &why)?
         }
     };
+    if project.wants(Precision::Int8) {
+        let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
+        if Calibration::load(&bound.lowered, &weights).is_none() {
+            calibrate(&project, &design, &mut weights)?;
+        }
+    }
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
     write_all(&args.out, &files)?;
     if args.json {
@@ -73,12 +77,12 @@ pub(super) fn run(args: &Args) -> Done {
             summary.and_then(|f| serde_json::from_slice(&f.bytes).ok()).unwrap_or_default();
         print_json(&value);
     } else {
-        print_summary(&project, args, &lock, &files);
+        print_summary(args, &lock, &files);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_summary(project: &Project, args: &Args, lock: &Lock, files: &[Artifact]) {
+fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) {
     let m = &lock.chosen.metrics;
     println!("chosen:");
     for (path, value) in &lock.chosen.decisions {
@@ -93,11 +97,30 @@ fn print_summary(project: &Project, args: &Args, lock: &Lock, files: &[Artifact]
     for f in files {
         match f.path.parent().filter(|p| !p.as_os_str().is_empty()) {
             None => wrote.push(args.out.join(&f.path).display().to_string()),
-            Some(_) => wrote.push(format!("{}/ (crate)", args.out.join(project.name()).display())),
+            Some(_) => {
+                let folder = f.path.components().next().map_or(f.path.as_path(), |c| c.as_os_str().as_ref());
+                wrote.push(format!("{}/ (crate)", args.out.join(folder).display()));
+            }
         }
     }
     wrote.dedup();
     println!("wrote {}", wrote.join(", "));
+}
+
+/// Calibrates weights of an earlier version, which carry none.
+#[cfg(feature = "train")]
+fn calibrate(project: &Project, design: &Design, weights: &mut Weights) -> Result<(), Failure> {
+    let screen = super::progress::Screen::new();
+    let work = super::search::read(project, &screen)?;
+    let done = crate::pipeline::calibrate(project, design, &work.data, weights);
+    screen.clear();
+    done.map_err(|e| super::search::failure(project, e))
+}
+
+/// Without data nothing is calibrated; what that means is said when it is emitted.
+#[cfg(not(feature = "train"))]
+fn calibrate(_: &Project, _: &Design, _: &mut Weights) -> Result<(), Failure> {
+    Ok(())
 }
 
 #[cfg(feature = "train")]
@@ -128,8 +151,15 @@ fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design,
         anstream::eprintln!("{}: {}", project.lock_path().display(), why.join("; "));
     }
     let screen = Screen::new();
-    let work = super::search::prepare(project, args.research, &screen)?;
-    let searched = super::search::search(project, &work, args.workers, &screen)?;
+    super::search::prepare(project)?;
+    let work = super::search::read(project, &screen)?;
+    let searched = if project.checked.spec.evaluate.is_some() {
+        super::search::outside(project, args.research, args.workers, &screen)?
+    } else {
+        let workers = super::search::at_a_time(project, args.workers);
+        let burn = crate::pipeline::Burn::new(project, &work.data, &work.hash, workers);
+        super::search::search(project, &burn, args.research, args.workers, &screen)?
+    };
     anstream::eprintln!("\n{}", searched.table);
     let finished = crate::pipeline::finish(project, &searched, &work.data, &work.hash, &screen);
     screen.clear();

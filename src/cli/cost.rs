@@ -1,13 +1,16 @@
 //! `hytc cost`
 
-use super::common::{failed, open, point, print_json, PointArgs, SpecArgs};
+use super::common::{failed, open, point, print_json, PointArgs, PrecisionArg, SpecArgs};
 use super::Done;
-use crate::cost::{table, timeline};
+use crate::check::spec::Precision;
+use crate::cost::{cost, table, timeline};
+use crate::lower::plan;
 use std::process::ExitCode;
 
 const AFTER: &str = "Examples:
   hytc cost specs/mobilenet_v1.hyt
   hytc cost specs/fashion.hyt --point mixer=attention --ram
+  hytc cost specs/mobilenet_v1.hyt --precision int8 --ram
   hytc cost specs/fashion.hyt --json | jq .ram_bytes";
 
 #[derive(clap::Args)]
@@ -17,6 +20,9 @@ pub(super) struct Args {
     spec: SpecArgs,
     #[command(flatten)]
     point: PointArgs,
+    /// The numbers of the emitted code
+    #[arg(long, value_enum, default_value_t)]
+    precision: PrecisionArg,
     /// Draw only what lives in RAM from step to step
     #[arg(long)]
     ram: bool,
@@ -29,7 +35,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
     let (point, origin) = point(&project, &args.point)?;
-    let design = project.design(&point).map_err(failed(&project))?;
+    let mut design = project.design(&point).map_err(failed(&project))?;
+    if args.precision == PrecisionArg::Int8 {
+        design.plan = plan(&design.lowered, 1);
+        design.cost = cost(&design.lowered, &design.plan, &project.profiles, Precision::Int8);
+    }
     if args.json {
         let mut value = serde_json::to_value(&design.cost).unwrap_or_default();
         if let Some(map) = value.as_object_mut() {
@@ -38,7 +48,7 @@ pub(super) fn run(args: &Args) -> Done {
         print_json(&value);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}: {origin}, float\n", project.name());
+    println!("{}: {origin}, {}\n", project.name(), args.precision.name());
     if !args.ram {
         println!("{}", table(&design.cost));
     }

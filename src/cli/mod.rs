@@ -2,17 +2,20 @@
 //!
 //! Results go to standard output, everything else (diagnostics, progress) to standard error.
 
-#[cfg(feature = "search")]
 mod bench;
+#[cfg(feature = "search")]
+mod bench_search;
+mod bench_target;
 mod check;
 mod common;
 mod compile;
 mod cost;
+mod dump;
 mod graph;
 mod new;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod progress;
-#[cfg(feature = "train")]
+#[cfg(feature = "search")]
 mod search;
 mod space;
 #[cfg(feature = "search")]
@@ -32,10 +35,9 @@ mod exit {
     /// `--locked`, and the lock is missing or not current.
     pub(super) const NOT_LOCKED: u8 = 3;
     /// The forms of a network do not agree.
-    #[cfg(all(feature = "train", feature = "verify"))]
     pub(super) const DIFFERENT: u8 = 4;
     /// Interrupted; the same command continues.
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     pub(super) const STOPPED: u8 = 130;
 }
 
@@ -70,15 +72,16 @@ enum Verb {
     Graph(graph::Args),
     /// Print what one network costs: parameters, MACs, memory, latency
     Cost(cost::Args),
+    /// Print the schedule of one network after a pass of lowering
+    Dump(dump::Args),
+    /// Measure emitted code on an emulated target (instructions, flash, stack), or the search engine
+    Bench(bench::Args),
     /// Search the space for the Pareto front (continues where it stopped)
-    #[cfg(feature = "train")]
+    #[cfg(feature = "search")]
     Search(search::Args),
-    /// Say where a study stands, how its budget was spent and how far its models can be trusted
+    /// Show where a search stands and whether its models can be trusted
     #[cfg(feature = "search")]
     Status(status::Args),
-    /// Measure the search engine on problems with known answers
-    #[cfg(feature = "search")]
-    Bench(bench::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -115,14 +118,14 @@ pub fn main() -> ExitCode {
         Verb::Space(a) => space::run(&a),
         Verb::Graph(a) => graph::run(&a),
         Verb::Cost(a) => cost::run(&a),
-        #[cfg(feature = "train")]
+        Verb::Dump(a) => dump::run(&a),
+        Verb::Bench(a) => bench::run(&a),
+        #[cfg(feature = "search")]
         Verb::Search(a) => search::run(&a),
-        #[cfg(feature = "train")]
-        Verb::Train(a) => train::run(&a),
         #[cfg(feature = "search")]
         Verb::Status(a) => status::run(&a),
-        #[cfg(feature = "search")]
-        Verb::Bench(a) => bench::run(&a),
+        #[cfg(feature = "train")]
+        Verb::Train(a) => train::run(&a),
         Verb::Compile(a) => compile::run(&a),
         #[cfg(all(feature = "train", feature = "verify"))]
         Verb::Verify(a) => verify::run(&a),

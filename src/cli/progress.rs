@@ -2,6 +2,7 @@
 
 use crate::pipeline::{Event, Watch};
 use crate::search::Outcome;
+#[cfg(feature = "train")]
 use crate::train::Progress;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// How often a training reports where no terminal draws bars.
+#[cfg(feature = "train")]
 const QUIET: Duration = Duration::from_secs(20);
 
 /// The screen of one command.
@@ -34,6 +36,7 @@ struct State {
     began: Option<Instant>,
     told: Option<Instant>,
     /// The epoch of the final training whose steps are done.
+    #[cfg(feature = "train")]
     validating: usize,
 }
 
@@ -90,6 +93,7 @@ impl Screen {
         s.trainings.insert(trial, (bar, what));
     }
 
+    #[cfg(feature = "train")]
     fn progress(&self, s: &mut State, trial: Option<usize>, p: &Progress) {
         let steps = (p.epochs * p.steps).max(1);
         let at = (p.epoch.saturating_sub(1) * p.steps + p.step).min(steps);
@@ -125,7 +129,7 @@ impl Screen {
         }
     }
 
-    fn done(&self, s: &mut State, trial: usize, outcome: &Outcome, what: &str) {
+    fn done(&self, s: &mut State, trial: usize, outcome: &Outcome, what: &str, values: &str) {
         if let Some((bar, _)) = s.trainings.remove(&Some(trial)) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
@@ -133,17 +137,9 @@ impl Screen {
         s.done += 1;
         s.fresh += 1;
         let result = match outcome {
-            Outcome::Done { metrics } => {
-                let accuracy = metrics
-                    .get("accuracy")
-                    .map_or(String::new(), |a| format!("validation {:.1} %", a * 100.0));
-                format!("{accuracy} ({what})")
-            }
-            Outcome::Stopped { step, predicted } => {
-                let expected = predicted
-                    .get("accuracy")
-                    .map_or(String::new(), |a| format!(", expected {:.1} %", a * 100.0));
-                format!("stopped after epoch {step}{expected}: not for the front ({what})")
+            Outcome::Done { .. } => format!("{values} ({what})"),
+            Outcome::Stopped { step, .. } => {
+                format!("stopped after step {step}, expected {values}: not for the front ({what})")
             }
             Outcome::Failed { reason, .. } => format!("failed: {reason}"),
         };
@@ -195,8 +191,9 @@ impl Watch for Screen {
                 s.trials = Some(bar);
             }
             Event::Start { trial, what } => self.start(&mut s, trial, what),
+            #[cfg(feature = "train")]
             Event::Progress { trial, progress } => self.progress(&mut s, trial, progress),
-            Event::Done { trial, outcome, what } => self.done(&mut s, trial, outcome, &what),
+            Event::Done { trial, outcome, what, values } => self.done(&mut s, trial, outcome, &what, &values),
         }
     }
 

@@ -3,11 +3,15 @@
 use super::common::{error, open, print_json, rendered, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
+#[cfg(feature = "train")]
 use crate::codes;
+#[cfg(feature = "train")]
 use crate::diag::Diagnostic;
-use crate::pipeline::{self, PipelineError, Searched};
+use crate::pipeline::{self, Command, Evaluator, PipelineError, Searched};
 use crate::project::Project;
+use crate::search::journal::Journal;
 use crate::search::JournalError;
+#[cfg(feature = "train")]
 use crate::train::TrainData;
 use std::process::ExitCode;
 
@@ -15,7 +19,7 @@ const AFTER: &str = "Examples:
   hytc search specs/fashion.hyt
   hytc search specs/fashion.hyt --json | jq .front
 
-The journal is in NAME.study/ beside the spec; the front is drawn to NAME.study/front.svg.";
+Trials are trained with burn, or evaluated by the program that `evaluate command(..)` names. The journal is in NAME.study/ beside the spec; the front is drawn to NAME.study/front.svg.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
@@ -25,7 +29,7 @@ pub(super) struct Args {
     /// Begin a fresh study; the old one is kept under another name
     #[arg(long)]
     research: bool,
-    /// Trainings at a time [default: the spec's `workers`]
+    /// Trials at a time, at most the spec's `workers` [default: these]
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
     /// Print the study's summary as JSON
@@ -36,8 +40,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
     let screen = Screen::new();
-    let work = prepare(&project, args.research, &screen)?;
-    let searched = search(&project, &work, args.workers, &screen)?;
+    prepare(&project)?;
+    let searched = if project.checked.spec.evaluate.is_some() {
+        outside(&project, args.research, args.workers, &screen)?
+    } else {
+        inside(&project, args, &screen)?
+    };
     research_done(&project);
     if args.json {
         print_json(&searched.summary);
@@ -48,23 +56,59 @@ pub(super) fn run(args: &Args) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
+/// With the program that the spec names.
+pub(super) fn outside(
+    project: &Project,
+    research: bool,
+    workers: Option<usize>,
+    screen: &Screen,
+) -> Result<Searched, Failure> {
+    let command = match Command::new(project) {
+        Ok(Some(command)) => command,
+        Ok(None) => return Err(Failure::new(error("the spec names no program"))),
+        Err(e) => return Err(failure(project, e)),
+    };
+    let searched = search(project, &command, research, workers, screen);
+    command.close();
+    searched
+}
+
+/// With burn.
+#[cfg(feature = "train")]
+fn inside(project: &Project, args: &Args, screen: &Screen) -> Result<Searched, Failure> {
+    let work = read(project, screen)?;
+    let burn = pipeline::Burn::new(project, &work.data, &work.hash, at_a_time(project, args.workers));
+    search(project, &burn, args.research, args.workers, screen)
+}
+
+#[cfg(not(feature = "train"))]
+fn inside(_: &Project, _: &Args, _: &Screen) -> Result<Searched, Failure> {
+    let m = "this hytc was built without the feature `train`, so it cannot train\n  \
+             = help: name a program that can: `evaluate command(\"python3\", \"train.py\") { .. }`";
+    Err(Failure::new(error(m)))
+}
+
+/// How many trials run at a time.
+#[cfg(feature = "train")]
+pub(super) fn at_a_time(project: &Project, asked: Option<usize>) -> usize {
+    let most = project.checked.spec.search.workers;
+    asked.unwrap_or(most).clamp(1, most.max(1))
+}
+
 /// What trainings need.
+#[cfg(feature = "train")]
 pub(super) struct Work {
     pub(super) data: TrainData,
     pub(super) hash: String,
 }
 
-/// Reads the data; puts an old study aside if asked to, or if it is of another spec.
-pub(super) fn prepare(project: &Project, research: bool, screen: &Screen) -> Result<Work, Failure> {
+/// Refuses a spec that no network can meet.
+pub(super) fn prepare(project: &Project) -> Result<(), Failure> {
     let impossible = project.impossible();
     if !impossible.is_empty() {
         return Err(Failure::new(rendered(&impossible, &project.sources)));
     }
-    let work = read(project, screen)?;
-    if research {
-        begin_research(project, screen)?;
-    }
-    Ok(work)
+    Ok(())
 }
 
 /// Stands in a study's folder from `--research` to its result, so that the same command, interrupted,
@@ -90,11 +134,15 @@ pub(super) fn research_done(project: &Project) {
 }
 
 /// Reads the training images.
+#[cfg(feature = "train")]
 pub(super) fn read(project: &Project, screen: &Screen) -> Result<Work, Failure> {
     let task = &project.checked.spec.task;
     if task.train.is_none() {
-        let d = Diagnostic::error(codes::MISSING, task.span, "the task names no training images")
-            .help("add `train = folder(\"images/train\")`");
+        let help = match project.checked.spec.evaluate {
+            None => "add `train = folder(\"images/train\")`",
+            Some(_) => "the program evaluates trials, but what is emitted is trained by hytc: add `train = folder(\"images/train\")`; `hytc search --json` prints the front for a training elsewhere",
+        };
+        let d = Diagnostic::error(codes::MISSING, task.span, "the task names no training images").help(help);
         return Err(Failure::new(rendered(&[d], &project.sources)));
     }
     screen.note("reading the images");
@@ -117,15 +165,20 @@ pub(super) fn read(project: &Project, screen: &Screen) -> Result<Work, Failure> 
     Ok(Work { data, hash })
 }
 
-/// Searches; where the study on disk is of another spec, it is put aside first.
+/// Searches; where the study on disk is of another spec, or `research` is asked for, it is put aside
+/// first.
 pub(super) fn search(
     project: &Project,
-    work: &Work,
+    evaluator: &dyn Evaluator,
+    research: bool,
     workers: Option<usize>,
     screen: &Screen,
 ) -> Result<Searched, Failure> {
+    if research {
+        begin_research(project, screen)?;
+    }
     let workers = workers.unwrap_or(project.checked.spec.search.workers);
-    let go = || pipeline::search(project, &work.data, &work.hash, workers, screen);
+    let go = || pipeline::search(project, evaluator, workers, screen);
     let mut result = go();
     if let Err(PipelineError::Study(e @ JournalError::Other { .. })) = &result {
         screen.note(&e.to_string());
@@ -141,6 +194,9 @@ fn put_aside(project: &Project) -> Result<(), Failure> {
     let path = project.study_path();
     if !path.exists() {
         return Ok(());
+    }
+    if Journal::is_in_use(&path.join("journal.jsonl")) {
+        return Err(Failure::new(error(JournalError::Locked(path))));
     }
     let free = (1..).map(|n| path.with_extension(format!("study.{n}"))).find(|p| !p.exists());
     let Some(free) = free else { return Ok(()) };

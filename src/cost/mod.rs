@@ -20,7 +20,7 @@ pub use work::{work, Amount};
 
 use crate::check::spec::Precision;
 use crate::device::{Profile, Work};
-use crate::lower::ir::Step;
+use crate::lower::ir::{Kernel, Slot, Step};
 use crate::lower::{Lowered, Plan};
 use std::collections::BTreeSet;
 
@@ -37,7 +37,6 @@ pub fn element_bytes(precision: Precision) -> usize {
 /// Code bytes, and with them `flash_bytes`, are the largest over the devices; without a device they
 /// are those of the STM32F446.
 pub fn cost(lowered: &Lowered, plan: &Plan, devices: &[Profile], precision: Precision) -> Cost {
-    let weights = |s: &Step| s.slots.iter().filter_map(|&id| slot_bytes(lowered, id, precision)).sum();
     let layers: Vec<LayerCost> = lowered
         .steps()
         .iter()
@@ -53,7 +52,7 @@ pub fn cost(lowered: &Lowered, plan: &Plan, devices: &[Profile], precision: Prec
                 output: output.to_string(),
                 params,
                 macs: lowered.step_macs(step),
-                weight_bytes: weights(step),
+                weight_bytes: constant_bytes(lowered, step, precision),
                 ram_bytes: plan.steps.get(i).map_or(0, |m| m.live_bytes as u64),
                 latency_ms: devices
                     .iter()
@@ -96,17 +95,25 @@ pub fn cost(lowered: &Lowered, plan: &Plan, devices: &[Profile], precision: Prec
     }
 }
 
-/// Bytes of a weight array in flash: 4 per element in float. In int8: 1 per weight, and per bias 4
-/// of its own and 5 of its channel's multiplier and shift (for norms and scales: 4 per element).
-fn slot_bytes(lowered: &Lowered, id: crate::lower::ir::SlotId, precision: Precision) -> Option<u64> {
-    let slot = lowered.slot(id)?;
-    let bytes = match (precision, slot.shape.len()) {
-        (Precision::Float, _) => 4,
-        (Precision::Int8, 0 | 1) if slot.name.ends_with(".bias") => 9,
-        (Precision::Int8, 0 | 1) => 4,
-        (Precision::Int8, _) => 1,
+/// Bytes of a step's constants in flash. Float: 4 per element. int8: weights 1, and for every output
+/// channel 4 of its bias and 5 of its multiplier and shift; layer norm 2 and 4; 256 of a table for an
+/// activation that saturation is not, and for every input of a concatenation (at most: one whose
+/// scale is that of the result needs none).
+fn constant_bytes(lowered: &Lowered, step: &Step, precision: Precision) -> u64 {
+    let slots = || step.slots.iter().filter_map(|&id| lowered.slot(id)).map(Slot::elements);
+    if precision == Precision::Float {
+        return slots().sum::<u64>().saturating_mul(4);
+    }
+    let channels = lowered.fact(step.output).channels() as u64;
+    let own = match step.kernel {
+        Kernel::Conv { .. } | Kernel::Linear { .. } | Kernel::Affine => {
+            slots().next().unwrap_or(0).saturating_add(channels.saturating_mul(9))
+        }
+        Kernel::LayerNorm { .. } => channels.saturating_mul(6),
+        Kernel::Concat => 256 * step.inputs.len() as u64,
+        _ => 0,
     };
-    Some(slot.elements().saturating_mul(bytes))
+    own.saturating_add(if crate::quant::has_table(step) { 256 } else { 0 })
 }
 
 /// Predicted cycles of a step.

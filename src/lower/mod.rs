@@ -17,6 +17,7 @@ pub mod ir;
 mod memory;
 mod pack;
 mod plan;
+mod prune;
 mod schedule;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -26,6 +27,7 @@ mod translate;
 mod work;
 
 pub use plan::{plan, Buffer, InPlace, Plan, StepMemory};
+pub use prune::prune;
 
 use crate::graph::{Fact, Network};
 use crate::weights::Array;

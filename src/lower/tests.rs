@@ -283,3 +283,64 @@ fn absurd_sizes_do_not_overflow() {
     let p = plan(&l, 4);
     assert!(p.arena_bytes > 1 << 40 && l.params() > 1 << 40 && l.macs() > 1 << 40);
 }
+
+/// Networks with many dead weights give the same without them, and have fewer.
+#[test]
+fn pruning_does_not_change_what_is_computed() {
+    let (mut removed, mut tried) = (0, 0);
+    let networks = (0..150u64).map(|seed| (seed, random::network(seed))).chain([(7, mobilenet())]);
+    for (seed, network) in networks {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let mut bound = lower(&network).bind(&Weights::random(&network, seed)).unwrap();
+        for (slot, array) in bound.lowered.slots.iter().zip(&mut bound.arrays) {
+            let row = array.data.len() / slot.shape[0];
+            for row in array.data.chunks_mut(row) {
+                // Whole outputs, biases, and what is given to single inputs.
+                if rng.random_bool(0.3) {
+                    row.fill(0.0);
+                }
+            }
+        }
+        let image: Vec<f32> =
+            (0..network.input_fact().elements()).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let wanted = super::interpret::interpret(&bound, &image);
+        if wanted.iter().any(|v| v.is_nan() || v.abs() > 1e4) {
+            continue;
+        }
+        let pruned = super::prune(&bound);
+        invariants(&pruned.lowered);
+        let found = super::interpret::interpret(&pruned, &image);
+        let scale = wanted.iter().fold(1.0f32, |m, v| m.max(v.abs()));
+        let error = wanted.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(
+            wanted.len() == found.len() && error <= 1e-4 * scale,
+            "seed {seed}: {error}\n{}\n{}",
+            bound.lowered,
+            pruned.lowered
+        );
+        assert!(pruned.lowered.params() <= bound.lowered.params());
+        removed += usize::from(pruned.lowered.params() < bound.lowered.params());
+        tried += 1;
+        sound(&pruned.lowered, &plan(&pruned.lowered, 1));
+    }
+    assert!(tried > 130 && removed > tried / 4, "{removed} of {tried} had something to remove");
+}
+
+/// Every second output of the pointwise layers dead, as in MLPerf Tiny's own network: they, their
+/// depthwise layers and the weights that read them go.
+#[test]
+fn half_a_mobilenet_is_pruned() {
+    let network = mobilenet();
+    let mut bound = lower(&network).bind(&Weights::random(&network, 1)).unwrap();
+    for step in bound.lowered.steps.clone().iter().filter(|s| s.kernel.is_pointwise()) {
+        let weights = &mut bound.arrays[step.slots[0].0].data;
+        let row = weights.len() / bound.lowered.slots[step.slots[0].0].shape[0];
+        weights.chunks_mut(row).step_by(2).for_each(|row| row.fill(0.0));
+        bound.arrays[step.slots[1].0].data.iter_mut().step_by(2).for_each(|b| *b = -b.abs());
+    }
+    let pruned = super::prune(&bound).lowered;
+    assert!(pruned.params() < bound.lowered.params() / 3, "{}", pruned.params());
+    assert!(pruned.macs() < bound.lowered.macs() * 2 / 5);
+    // The first pointwise layer, 8 to 16, holds the peak: it is 8 to 8 now.
+    assert_eq!(plan(&pruned, 1).arena_bytes, 96 * 96 * 3 + 48 * 48 * 8 + 56);
+}

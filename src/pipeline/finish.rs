@@ -1,10 +1,11 @@
 //! The final training of the chosen network, and the lock.
 
-use super::search::Told;
 use super::{Event, PipelineError, Searched, Watch};
 use crate::project::{write_atomic, Design, Entry, Lock, Project, FORMAT};
+use crate::search::FrontPoint;
 use crate::train::{evaluate, resume, train, Checkpoint, Control, Progress, TrainData, TrainError, Trained};
 use crate::weights::Weights;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -60,14 +61,18 @@ pub fn finish(
     let mut front = Vec::new();
     for point in &searched.summary.front {
         let d = project.design(&point.point).map_err(PipelineError::Diagnostics)?;
-        let accuracy = point.values.get("accuracy").copied().unwrap_or(f64::NAN);
-        let mut metrics = project.metrics(&d, accuracy);
-        metrics.validation_accuracy = Some(accuracy);
+        let accuracy = point.values.get("accuracy").copied();
+        let mut metrics = project.metrics(&d, accuracy.unwrap_or(f64::NAN));
+        metrics.validation_accuracy = accuracy;
+        metrics.returned = returned(project, point);
         front.push(Entry { decisions: space.describe(&point.point), metrics });
     }
+    let mut trained = trained;
+    super::calibrate(project, &design, data, &mut trained.weights)?;
     let bytes = trained.weights.to_safetensors().map_err(|e| PipelineError::Other(e.to_string()))?;
     let mut metrics = project.metrics(&design, accuracy);
     metrics.validation_accuracy = validation;
+    metrics.returned = returned(project, chosen);
     let lock = Lock {
         format: FORMAT,
         hytc: env!("CARGO_PKG_VERSION").to_string(),
@@ -93,6 +98,18 @@ pub fn finish(
     Ok(Finished { lock, design, weights: trained.weights })
 }
 
+/// What the spec's program returned of a point.
+fn returned(project: &Project, point: &FrontPoint) -> BTreeMap<String, f64> {
+    let names = project.device_names();
+    let metrics = project.checked.spec.evaluate.iter().flat_map(|e| &e.metrics);
+    metrics
+        .filter_map(|r| {
+            let name = r.measure.name(&names);
+            point.values.get(&name).map(|v| (name, *v))
+        })
+        .collect()
+}
+
 fn checkpoint_path(project: &Project) -> PathBuf {
     project.study_path().join("final.checkpoint")
 }
@@ -106,7 +123,7 @@ fn train_final(
     let spec = &project.checked.spec;
     let seed = spec.search.seed ^ crate::hash::fnv1a(b"final");
     let path = checkpoint_path(project);
-    let control = Saving { told: Told::alone(watch), path: &path, failure: Mutex::new(None) };
+    let control = Saving { watch, path: &path, failure: Mutex::new(None) };
     let earlier = std::fs::read(&path).ok().and_then(|bytes| Checkpoint::from_bytes(&bytes).ok());
     let trained = match earlier {
         Some(checkpoint) => {
@@ -132,18 +149,18 @@ fn train_final(
 
 /// Saves the training after every epoch.
 struct Saving<'a> {
-    told: Told<'a>,
+    watch: &'a dyn Watch,
     path: &'a Path,
     failure: Mutex<Option<String>>,
 }
 
 impl Control for Saving<'_> {
     fn progress(&self, progress: &Progress) {
-        self.told.progress(progress);
+        self.watch.event(Event::Progress { trial: None, progress });
     }
 
     fn stop(&self) -> bool {
-        self.told.stop()
+        self.watch.stop()
     }
 
     fn wants_checkpoints(&self) -> bool {

@@ -1,21 +1,41 @@
-//! The long work: searching with trainings, the final training, verification.
+//! The long work: searching, the final training, verification.
 //!
-//! Nothing here prints: a [`Watch`] is told what happens and asked whether to stop.
+//! A search runs its trials by an [`Evaluator`]: burn, or the program that the spec names. Nothing here
+//! prints: a [`Watch`] is told what happens and asked whether to stop.
 
+#[cfg(feature = "train")]
+mod burn;
+#[cfg(feature = "train")]
+mod calibrate;
+mod command;
+mod evaluator;
+#[cfg(feature = "train")]
 mod finish;
 mod search;
-#[cfg(feature = "verify")]
+mod seeds;
+mod status;
+#[cfg(all(feature = "train", feature = "verify"))]
 mod verify;
 
+#[cfg(feature = "train")]
+pub use burn::Burn;
+#[cfg(feature = "train")]
+pub use calibrate::calibrate;
+pub use command::Command;
+pub use evaluator::{Evaluator, TrialControl};
+#[cfg(feature = "train")]
 pub use finish::{finish, Finished};
-pub use search::{search, Searched};
-#[cfg(feature = "verify")]
+pub use search::{problem, search, Searched};
+pub use status::{status, Status};
+#[cfg(all(feature = "train", feature = "verify"))]
 pub use verify::{verify, Comparison, Verified};
 
+#[cfg(feature = "train")]
 use crate::data::DataError;
 use crate::diag::Diagnostic;
 use crate::project::ProjectError;
 use crate::search::{JournalError, Outcome};
+#[cfg(feature = "train")]
 use crate::train::{Progress, TrainError};
 
 /// What happens.
@@ -30,14 +50,15 @@ pub enum Event<'a> {
         /// In all.
         trials: usize,
     },
-    /// A training begins.
+    /// A trial or a training begins.
     Start {
         /// The trial's number, `None` for the final training.
         trial: Option<usize>,
-        /// What is trained, in a few words.
+        /// The network, in a few words.
         what: String,
     },
     /// A training goes on.
+    #[cfg(feature = "train")]
     Progress {
         /// As above.
         trial: Option<usize>,
@@ -50,8 +71,10 @@ pub enum Event<'a> {
         trial: usize,
         /// How.
         outcome: &'a Outcome,
-        /// What was trained.
+        /// The network, in a few words.
         what: String,
+        /// What was measured, or predicted of a trial that was stopped.
+        values: String,
     },
 }
 
@@ -72,6 +95,7 @@ pub enum PipelineError {
     #[error("stopped; the same command continues")]
     Stopped,
     /// The data cannot be used.
+    #[cfg(feature = "train")]
     #[error("{error}\n  = help: {}", error.help())]
     Data {
         /// What is wrong with them.
@@ -83,7 +107,11 @@ pub enum PipelineError {
     /// No trial has a result that keeps the requirements.
     #[error("{0}")]
     NoResult(String),
+    /// The program that evaluates trials does not work.
+    #[error("{0}")]
+    Program(String),
     /// The final training failed.
+    #[cfg(feature = "train")]
     #[error(transparent)]
     Train(TrainError),
     /// A file.
@@ -97,12 +125,14 @@ pub enum PipelineError {
     Other(String),
 }
 
+#[cfg(feature = "train")]
 impl From<DataError> for PipelineError {
     fn from(error: DataError) -> Self {
         PipelineError::Data { error }
     }
 }
 
+#[cfg(feature = "train")]
 impl From<TrainError> for PipelineError {
     fn from(error: TrainError) -> Self {
         match error {

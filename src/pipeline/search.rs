@@ -1,14 +1,20 @@
-//! Runs a study: asks for trials, trains them on several threads, tells the results.
+//! Runs a study: asks for trials, has them evaluated several at a time, tells the results.
 
-use super::{Event, PipelineError, Watch};
+use super::evaluator::{Evaluator, TrialControl};
+use super::{seeds, Event, PipelineError, Watch};
+use crate::check::spec::Metric;
+use crate::evaluate::{Failure, Probation, Verdict as Standing};
 use crate::project::Project;
+use crate::search::journal::Identity;
+use crate::search::report::show;
 use crate::search::{
-    front_svg, JournalError, Known, Outcome, Sample, Session, Settings, Study, StudySummary, Trial, Verdict,
+    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Record, Sample, Session, Settings,
+    Study, StudySummary, Trial, Verdict,
 };
 use crate::space::Point;
-use crate::train::{train, Control, EpochStats, Progress, TrainData, TrainError};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{mpsc, Mutex};
 
 /// What a search ends with.
@@ -22,48 +28,87 @@ pub struct Searched {
     pub svg: String,
 }
 
-/// Searches, or goes on with an interrupted search. `workers` trainings run at a time; the result
-/// does not depend on it, as long as it is at most the spec's `workers`.
+/// The problem of a spec: its goal, and that the network fits every device it names.
+pub fn problem(project: &Project) -> Problem {
+    let names = project.device_names();
+    let spec = &project.checked.spec;
+    let returned: Vec<String> =
+        spec.evaluate.iter().flat_map(|e| &e.metrics).map(|r| r.measure.name(&names)).collect();
+    let mut problem = Problem::from_goal(&spec.goal, &names);
+    for (name, profile) in names.iter().zip(&project.profiles) {
+        for (metric, limit) in [(Metric::Ram, profile.ram()), (Metric::Flash, profile.flash())] {
+            let key = format!("{} on {name}", metric.name());
+            // A limit of the spec that is at least as strict says it already.
+            if !problem.limits.iter().any(|l| l.name == key && l.limit <= limit as f64) {
+                problem.limits.push(Limit {
+                    known: !returned.contains(&key),
+                    name: key,
+                    quantity: Quantity::Bytes,
+                    at_least: false,
+                    limit: limit as f64,
+                });
+            }
+        }
+    }
+    problem
+}
+
+/// Searches, or goes on with an interrupted search. `workers` trials run at a time, at most as many as
+/// the spec says: the result does not depend on it.
 ///
 /// # Errors
 /// See [`PipelineError`]. What was finished stays in the journal in every case.
 pub fn search(
     project: &Project,
-    data: &TrainData,
-    data_hash: &str,
+    evaluator: &dyn Evaluator,
     workers: usize,
     watch: &dyn Watch,
 ) -> Result<Searched, PipelineError> {
     let spec = &project.checked.spec;
-    let settings = Settings::from_spec(&spec.search);
+    let problem = problem(project);
+    let settings = Settings {
+        seed_points: seeds::points(project, &problem, watch)?,
+        ..Settings::from_spec(&spec.search)
+    };
     let trials = settings.trials;
+    if workers > settings.window {
+        watch.event(Event::Note(format!(
+            "{workers} trials at a time would choose others than the spec's `workers = {0}`: {0} at a time",
+            settings.window
+        )));
+    }
     let workers = workers.clamp(1, settings.window.max(1));
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
     let features_of = |p: &Point| project.features(p);
-    let study =
-        Study::new(&project.checked.space, known_of, project.problem(), settings).with_features(&features_of);
+    let study = Study::new(&project.checked.space, known_of, problem, settings).with_features(&features_of);
     let folder = project.study_path();
     std::fs::create_dir_all(&folder)
         .map_err(|e| PipelineError::Other(format!("`{}` cannot be made: {e}", folder.display())))?;
-    let mut identity = project.parts();
-    // What the study records itself, or what may change without making its results others.
-    for part in ["search", "final", "devices"] {
-        identity.remove(part);
-    }
-    identity.insert("training".into(), format!("{:?}", spec.search.train));
-    identity.insert("data".into(), data_hash.to_string());
-    for (name, hash) in project.profile_hashes() {
-        identity.insert(format!("profile of {name}"), hash.clone());
-    }
+    let mut identity = identity(project);
+    identity.extend(evaluator.identity());
     let (mut session, warning) = Session::open(&folder.join("journal.jsonl"), study, &identity)?;
     if let Some(w) = warning {
         watch.event(Event::Note(w));
     }
     let done = session.study().records().iter().filter(|r| r.outcome.is_some()).count();
     watch.event(Event::Search { done, trials });
-    run(project, data, &mut session, workers, watch)?;
+    run(project, evaluator, &mut session, workers, watch)?;
     report(&session, &folder, project.name())
+}
+
+/// What the results of a study depend on besides its own settings and the evaluator.
+pub(super) fn identity(project: &Project) -> Identity {
+    let mut identity = project.parts();
+    // What the study and the evaluator record themselves, or what may change without making the results
+    // others.
+    for part in ["search", "evaluate", "final", "devices", "goal"] {
+        identity.remove(part);
+    }
+    for (name, hash) in project.profile_hashes() {
+        identity.insert(format!("profile of {name}"), hash.clone());
+    }
+    identity
 }
 
 /// What the thread of a trial says.
@@ -71,147 +116,197 @@ enum Message {
     /// A step of its training is done: is the next one worth it?
     Step { number: usize, sample: Sample, reply: mpsc::SyncSender<Verdict> },
     /// It has ended.
-    Ended { number: usize, what: String, result: Result<Outcome, TrainError> },
+    Ended { number: usize, what: String, result: Result<Outcome, Failure> },
 }
 
 fn run(
     project: &Project,
-    data: &TrainData,
+    evaluator: &dyn Evaluator,
     session: &mut Session<'_>,
     workers: usize,
     watch: &dyn Watch,
 ) -> Result<(), PipelineError> {
     let (tell, results) = mpsc::channel::<Message>();
+    // Set when no trial is worth anything any more: those that run are ended.
+    let halt = &AtomicBool::new(false);
+    let mut desk = Desk { session, watch, probation: Probation::default(), shown: BTreeMap::new() };
     std::thread::scope(|scope| {
         let mut running = 0;
         let mut stopped = false;
+        let mut error = None;
         loop {
-            while running < workers && !stopped && !watch.stop() {
-                let asked = match session.ask(1) {
-                    Ok(asked) => asked,
-                    Err(JournalError::Study(e)) => return Err(PipelineError::NoResult(e.to_string())),
-                    Err(e) => return Err(e.into()),
+            while running < workers && !stopped && error.is_none() && !watch.stop() {
+                let trial = match desk.next() {
+                    Ok(Some(trial)) => trial,
+                    Ok(None) => break,
+                    Err(e) => {
+                        error = Some(e);
+                        break;
+                    }
                 };
-                let Some(trial) = asked.into_iter().next() else { break };
                 running += 1;
                 let tell = tell.clone();
                 scope.spawn(move || {
                     let number = trial.number;
-                    let threads = if workers > 1 { 1 } else { 0 };
-                    let told =
-                        Told { trial: Some(number), watch, steps: Some(tell.clone()), verdict: None.into() };
-                    let (what, result) = train_trial(project, data, trial, threads, &told);
-                    // The receiver is gone only if the search has failed already.
+                    let control = Trying { number, watch, halt, tell: Mutex::new(tell.clone()) };
+                    let (what, result) = try_trial(project, evaluator, &trial, &control);
+                    // The receiver is gone only if the search has ended already.
                     let _ = tell.send(Message::Ended { number, what, result });
                 });
             }
+            halt.store(error.is_some(), Ordering::SeqCst);
             if running == 0 {
-                return if stopped || watch.stop() { Err(PipelineError::Stopped) } else { Ok(()) };
+                return match error {
+                    Some(e) => Err(e),
+                    None if stopped || watch.stop() => Err(PipelineError::Stopped),
+                    // What is held back may be what the next trial waits for.
+                    None if desk.release()? => continue,
+                    None => Ok(()),
+                };
             }
-            let (number, what, result) = match results.recv() {
+            let handled = match results.recv() {
                 Err(_) => return Ok(()),
                 Ok(Message::Step { number, sample, reply }) => {
                     // A trial that does not wait for the answer has ended otherwise.
-                    let _ = reply.send(session.report(number, sample)?);
-                    continue;
+                    let told = desk.session.report(number, sample).map(|verdict| reply.send(verdict));
+                    told.map(|_| ()).map_err(PipelineError::from)
                 }
-                Ok(Message::Ended { number, what, result }) => (number, what, result),
-            };
-            running -= 1;
-            let outcome = match result {
-                Ok(outcome) => outcome,
-                Err(TrainError::Stopped) => {
-                    stopped = true;
-                    continue;
+                Ok(Message::Ended { number, what, result }) => {
+                    running -= 1;
+                    stopped |= result == Err(Failure::Stopped);
+                    desk.ended(number, what, result)
                 }
-                Err(e) => Outcome::Failed { reason: e.to_string() },
             };
-            let outcome = session.tell(number, outcome)?;
-            watch.event(Event::Done { trial: number, outcome: &outcome, what });
+            error = error.or(handled.err());
         }
     })
 }
 
-fn train_trial(
+/// Where trials are given out and their results taken.
+struct Desk<'s, 'a, 'w> {
+    session: &'s mut Session<'a>,
+    watch: &'w dyn Watch,
+    probation: Probation,
+    /// What is said of a trial whose result is held back.
+    shown: BTreeMap<usize, String>,
+}
+
+impl Desk<'_, '_, '_> {
+    fn next(&mut self) -> Result<Option<Trial>, PipelineError> {
+        match self.session.ask(1) {
+            Ok(asked) => Ok(asked.into_iter().next()),
+            Err(JournalError::Study(e)) => Err(PipelineError::NoResult(e.to_string())),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        number: usize,
+        what: String,
+        result: Result<Outcome, Failure>,
+    ) -> Result<(), PipelineError> {
+        self.shown.insert(number, what);
+        match result {
+            Ok(outcome) => {
+                for (number, reason) in self.probation.passed() {
+                    self.tell(number, Outcome::Failed { reason })?;
+                }
+                self.tell(number, outcome)
+            }
+            Err(failure) => match self.probation.failed(number, &failure) {
+                Standing::Hold => Ok(()),
+                Standing::GiveUp(why) => Err(PipelineError::Program(why)),
+                Standing::Tell(failed) => failed
+                    .into_iter()
+                    .try_for_each(|(number, reason)| self.tell(number, Outcome::Failed { reason })),
+            },
+        }
+    }
+
+    /// Takes the failures that are held back for what they seem, if the program has worked for this
+    /// study before. Whether there were some.
+    fn release(&mut self) -> Result<bool, PipelineError> {
+        let worked = self.session.study().records().iter().any(Record::is_done);
+        if let (false, Some(why)) = (worked, self.probation.message()) {
+            return Err(PipelineError::Program(why));
+        }
+        let held = self.probation.release();
+        let any = !held.is_empty();
+        for (number, reason) in held {
+            self.tell(number, Outcome::Failed { reason })?;
+        }
+        Ok(any)
+    }
+
+    fn tell(&mut self, number: usize, outcome: Outcome) -> Result<(), PipelineError> {
+        let outcome = self.session.tell(number, outcome)?;
+        let what = self.shown.remove(&number).unwrap_or_default();
+        let values = values(self.session.study().problem(), &outcome);
+        self.watch.event(Event::Done { trial: number, outcome: &outcome, what, values });
+        Ok(())
+    }
+}
+
+/// The measured values of an outcome, as people read them.
+fn values(problem: &Problem, outcome: &Outcome) -> String {
+    let metrics = match outcome {
+        Outcome::Done { metrics } => metrics,
+        Outcome::Stopped { predicted, .. } => predicted,
+        Outcome::Failed { .. } => return String::new(),
+    };
+    let quantity = |name: &String| {
+        let objective = problem.objectives.iter().find(|o| o.name == *name).map(|o| o.quantity);
+        let limit = problem.limits.iter().find(|l| l.name == *name).map(|l| l.quantity);
+        objective.or(limit).unwrap_or(Quantity::Plain)
+    };
+    let each: Vec<String> = metrics.iter().map(|(n, v)| format!("{n} {}", show(quantity(n), *v))).collect();
+    each.join(", ")
+}
+
+fn try_trial(
     project: &Project,
-    data: &TrainData,
-    trial: Trial,
-    threads: usize,
-    control: &Told<'_>,
-) -> (String, Result<Outcome, TrainError>) {
+    evaluator: &dyn Evaluator,
+    trial: &Trial,
+    control: &Trying<'_>,
+) -> (String, Result<Outcome, Failure>) {
     let design = match project.design(&trial.point) {
         Ok(d) => d,
         Err(d) => {
             let reason = d.first().map_or_else(|| "not a network".to_string(), |d| d.message.clone());
-            return ("no network".into(), Ok(Outcome::Failed { reason }));
+            return ("no network".into(), Err(Failure::Reported(reason)));
         }
     };
     let what = format!("{} parameters, {} MACs", count(design.cost.params), count(design.cost.macs));
     control.watch.event(Event::Start { trial: Some(trial.number), what: what.clone() });
-    let result =
-        train(&design.network, data, &project.checked.spec.search.train, trial.seed, threads, control);
-    let outcome = match result {
-        Ok(t) => match t.validation_accuracy {
-            Some(a) => Ok(Outcome::Done { metrics: accuracy(a) }),
-            None => Err(TrainError::NoImages),
-        },
-        Err(TrainError::Hopeless { epoch }) => match control.verdict.lock().ok().and_then(|mut v| v.take()) {
-            Some(Verdict::Stop { predicted, .. }) => Ok(Outcome::Stopped { step: epoch, predicted }),
-            _ => Err(TrainError::Hopeless { epoch }),
-        },
-        Err(e) => Err(e),
-    };
-    (what, outcome)
+    let result = evaluator.run(trial, &design, control);
+    (what, result)
 }
 
-fn accuracy(value: f64) -> BTreeMap<String, f64> {
-    BTreeMap::from([("accuracy".to_string(), value)])
+/// A trial that runs.
+struct Trying<'a> {
+    number: usize,
+    watch: &'a dyn Watch,
+    halt: &'a AtomicBool,
+    tell: Mutex<mpsc::Sender<Message>>,
 }
 
-/// Passes a training's progress on, and asks the study about every step.
-pub(super) struct Told<'a> {
-    pub(super) trial: Option<usize>,
-    pub(super) watch: &'a dyn Watch,
-    /// To the study.
-    steps: Option<mpsc::Sender<Message>>,
-    /// Why the training was ended.
-    verdict: Mutex<Option<Verdict>>,
-}
-
-impl<'a> Told<'a> {
-    /// For a training that is no trial.
-    pub(super) fn alone(watch: &'a dyn Watch) -> Told<'a> {
-        Told { trial: None, watch, steps: None, verdict: Mutex::new(None) }
-    }
-}
-
-impl Control for Told<'_> {
-    fn progress(&self, progress: &Progress) {
-        self.watch.event(Event::Progress { trial: self.trial, progress });
-    }
-
+impl TrialControl for Trying<'_> {
     fn stop(&self) -> bool {
-        self.watch.stop()
+        self.halt.load(Ordering::SeqCst) || self.watch.stop()
     }
 
-    fn promote(&self, epoch: &EpochStats) -> bool {
-        let (Some(number), Some(steps), Some(value)) = (self.trial, &self.steps, epoch.validation_accuracy)
-        else {
-            return true;
-        };
+    fn step(&self, sample: Sample) -> Verdict {
         let (reply, verdict) = mpsc::sync_channel(1);
-        let sample = Sample { step: epoch.epoch, metrics: accuracy(value) };
-        let sent = steps.send(Message::Step { number, sample, reply });
-        match sent.ok().and_then(|()| verdict.recv().ok()) {
-            Some(stop @ Verdict::Stop { .. }) => {
-                if let Ok(mut v) = self.verdict.lock() {
-                    *v = Some(stop);
-                }
-                false
-            }
-            // No answer: the search has failed, and `stop` will say so.
-            _ => true,
-        }
+        let message = Message::Step { number: self.number, sample, reply };
+        let sent = self.tell.lock().ok().and_then(|t| t.send(message).ok());
+        // Without an answer the search has failed, and `stop` says so.
+        sent.and_then(|()| verdict.recv().ok()).unwrap_or(Verdict::Promote)
+    }
+
+    #[cfg(feature = "train")]
+    fn progress(&self, progress: &crate::train::Progress) {
+        self.watch.event(Event::Progress { trial: Some(self.number), progress });
     }
 }
 

@@ -5,7 +5,8 @@ use crate::check::spec::{EmitTarget, Precision};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::emit::{onnx, rust};
-use crate::lower::Bound;
+use crate::lower::{plan, prune, Bound};
+use crate::quant::{quantise, Calibration, Quantised, Scale};
 use crate::weights::Weights;
 use std::path::PathBuf;
 
@@ -28,6 +29,14 @@ impl Project {
             vec![Diagnostic::error(codes::WEIGHTS, crate::source::Span::default(), e.to_string())
                 .help("train anew")]
         })
+    }
+
+    /// [`Project::bind`] without channels that are constant or never read: what int8 begins with.
+    ///
+    /// # Errors
+    /// If the weights do not fit.
+    pub fn bind_int8(&self, design: &Design, weights: &Weights) -> Result<Bound, Vec<Diagnostic>> {
+        Ok(prune(&self.bind(design, weights)?))
     }
 
     fn onnx_metadata(&self, design: &Design, accuracy: Option<f64>) -> onnx::Metadata {
@@ -82,18 +91,49 @@ impl Project {
         rust::emit(bound, &design.plan, &self.rust_metadata())
     }
 
-    /// Emissions that this version cannot make.
-    pub fn unsupported(&self) -> Vec<Diagnostic> {
-        let int8 = self.checked.spec.emits.iter().filter(|e| e.precision == Precision::Int8);
-        int8.map(|e| {
-            Diagnostic::error(codes::PRECISION, e.span, "int8 code cannot be emitted yet")
-                .help("write `precision = float`, or leave it out")
-        })
-        .collect()
+    /// Whether the spec asks for something in this precision.
+    pub fn wants(&self, precision: Precision) -> bool {
+        self.checked.spec.emits.iter().any(|e| e.precision == precision)
     }
 
-    /// All that the spec asks for: `<name>.onnx`, the crate `<name>/`, `<name>.json`. A spec without
-    /// `emit` gets both.
+    /// Whether Rust is emitted in int8 only.
+    pub fn rust_is_int8(&self) -> bool {
+        let rust = self.checked.spec.emits.iter().filter(|e| e.target == EmitTarget::Rust);
+        let mut precisions = rust.map(|e| e.precision).peekable();
+        precisions.peek().is_some() && precisions.all(|p| p == Precision::Int8)
+    }
+
+    /// The network in int8, by the calibration that the weights carry. `bound` is that of
+    /// [`Project::bind_int8`].
+    ///
+    /// # Errors
+    /// If they carry none, or the network cannot be quantised.
+    pub fn quantise(&self, bound: &Bound, weights: &Weights) -> Result<Quantised, Vec<Diagnostic>> {
+        let emit = self.checked.spec.emits.iter().find(|e| e.precision == Precision::Int8);
+        let span = emit.map_or(crate::source::Span::default(), |e| e.span);
+        let wrong = |m: &str, help: &str| vec![Diagnostic::error(codes::CALIBRATION, span, m).help(help)];
+        let task = &self.checked.spec.task;
+        let input = Scale::of_pixels(&task.mean, &task.std).ok_or_else(|| {
+            wrong("the pixels after `normalize` have no int8 scale", "correct `normalize` in the task")
+        })?;
+        let calibration = Calibration::load(&bound.lowered, weights).ok_or_else(|| {
+            let help = "run `hytc compile` where the data are, or train anew with `--research`";
+            wrong("the weights carry no calibration for int8", help)
+        })?;
+        quantise(bound, &calibration, input)
+    }
+
+    /// [`Project::rust_metadata`] of the crate in a precision: that of int8 has a name of its own.
+    pub fn crate_metadata(&self, precision: Precision) -> rust::Metadata {
+        let mut metadata = self.rust_metadata();
+        if precision == Precision::Int8 {
+            metadata.name += "-int8";
+        }
+        metadata
+    }
+
+    /// All that the spec asks for: `<name>.onnx`, the crate `<name>/`, `<name>.json`; what is in int8
+    /// is called `<name>-int8`. A spec without `emit` gets both forms in floating point.
     ///
     /// # Errors
     /// What cannot be emitted, all of it.
@@ -103,22 +143,36 @@ impl Project {
         weights: &Weights,
         lock: &Lock,
     ) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
-        let unsupported = self.unsupported();
-        if !unsupported.is_empty() {
-            return Err(unsupported);
-        }
         let bound = self.bind(design, weights)?;
         let emits = &self.checked.spec.emits;
-        let wanted = |t: EmitTarget| emits.is_empty() || emits.iter().any(|e| e.target == t);
+        let wanted = |target: EmitTarget, precision: Precision| match emits.is_empty() {
+            true => precision == Precision::Float,
+            false => emits.iter().any(|e| (e.target, e.precision) == (target, precision)),
+        };
         let mut out = Vec::new();
         let name = self.name();
-        if wanted(EmitTarget::Onnx) {
-            let bytes = self.onnx(design, &bound, Some(lock.chosen.metrics.accuracy))?;
+        let accuracy = Some(lock.chosen.metrics.accuracy);
+        if wanted(EmitTarget::Onnx, Precision::Float) {
+            let bytes = self.onnx(design, &bound, accuracy)?;
             out.push(Artifact { path: format!("{name}.onnx").into(), bytes });
         }
-        if wanted(EmitTarget::Rust) {
+        if wanted(EmitTarget::Rust, Precision::Float) {
             for f in self.crate_files(design, &bound)? {
                 out.push(Artifact { path: PathBuf::from(name).join(f.path), bytes: f.text.into_bytes() });
+            }
+        }
+        if self.wants(Precision::Int8) {
+            let quantised = self.quantise(&self.bind_int8(design, weights)?, weights)?;
+            if wanted(EmitTarget::Onnx, Precision::Int8) {
+                let bytes = onnx::emit_int8(&quantised, &self.onnx_metadata(design, None))?;
+                out.push(Artifact { path: format!("{name}-int8.onnx").into(), bytes });
+            }
+            if wanted(EmitTarget::Rust, Precision::Int8) {
+                let places = plan(quantised.lowered(), 1);
+                let folder = PathBuf::from(format!("{name}-int8"));
+                for f in rust::emit_int8(&quantised, &places, &self.crate_metadata(Precision::Int8))? {
+                    out.push(Artifact { path: folder.join(f.path), bytes: f.text.into_bytes() });
+                }
             }
         }
         let mut summary = serde_json::json!({

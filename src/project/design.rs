@@ -38,7 +38,9 @@ impl Project {
     }
 
     /// The values of a design that searches and requirements speak of, by
-    /// [`Measure`](crate::check::spec::Measure) names such as `latency on board`, in base units.
+    /// [`Measure`](crate::check::spec::Measure) names such as `latency on board`, in base units. What
+    /// the spec's program returns is not known; what hytc would have computed of it is there under
+    /// another name, `latency on board (computed)`: a surrogate model learns from it.
     pub fn known_values(&self, design: &Design) -> BTreeMap<String, f64> {
         let c = &design.cost;
         let mut out = BTreeMap::from([
@@ -54,6 +56,13 @@ impl Project {
                 if let Some(e) = d.energy_j {
                     out.insert(on(Metric::Energy), e);
                 }
+            }
+        }
+        let names = self.device_names();
+        for returned in self.checked.spec.evaluate.iter().flat_map(|e| &e.metrics) {
+            let name = returned.measure.name(&names);
+            if let Some(value) = out.remove(&name) {
+                out.insert(format!("{name} (computed)"), value);
             }
         }
         out
@@ -87,6 +96,7 @@ impl Project {
             flash_bytes: c.flash_bytes,
             ram_bytes: c.ram_bytes,
             latency_ms: names.into_iter().zip(&c.devices).map(|(n, d)| (n, d.latency_s * 1e3)).collect(),
+            returned: BTreeMap::new(),
         }
     }
 }

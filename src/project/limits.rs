@@ -17,7 +17,7 @@ impl Project {
     /// smallest is sought by improving one decision at a time from several points: on the monotone
     /// measures that these are, that finds it in practice, but it is no proof.
     pub fn impossible(&self) -> Vec<Diagnostic> {
-        let limits = self.checked.spec.goal.requirements.iter().filter(|r| r.measure.metric.is_computed());
+        let limits = self.checked.spec.goal.requirements.iter().filter(|r| r.measure.computed);
         limits.filter_map(|r| self.broken(r)).collect()
     }
 
@@ -28,7 +28,7 @@ impl Project {
         }
         let names = self.device_names();
         let on = r.measure.device.and_then(|d| names.get(d)).map(|d| format!(" on {d}")).unwrap_or_default();
-        let metric = r.measure.metric;
+        let metric = &r.measure.metric;
         let show = |x: f64| match metric {
             Metric::Ram | Metric::Flash => format!("{:.1} KiB", x / 1024.0),
             Metric::Latency => format!("{:.2} ms", x * 1e3),
@@ -101,10 +101,6 @@ impl Project {
     fn value(&self, measure: &Measure, point: &Point) -> Option<f64> {
         let design = self.design(point).ok()?;
         let names = self.device_names();
-        let key = match measure.device.and_then(|d| names.get(d)) {
-            Some(device) => format!("{} on {device}", measure.metric.name()),
-            None => measure.metric.name().to_string(),
-        };
-        self.known_values(&design).get(&key).copied()
+        self.known_values(&design).get(&measure.name(&names)).copied()
     }
 }

@@ -10,7 +10,9 @@ pub const FORMAT: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Metrics {
     /// Fraction of images classified rightly: of the test images for the result, of the validation
-    /// images after the trial's short training for the other points of the front.
+    /// images after the trial's short training for the other points of the front. Not a number where
+    /// the trials were evaluated by a program that returns none.
+    #[serde(with = "maybe")]
     pub accuracy: f64,
     /// Fraction of the validation images classified rightly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,6 +27,22 @@ pub struct Metrics {
     pub ram_bytes: u64,
     /// Predicted milliseconds of one inference by device.
     pub latency_ms: BTreeMap<String, f64>,
+    /// What the spec's program returned of the trial, by name in base units.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub returned: BTreeMap<String, f64>,
+}
+
+/// A number, or null where it is none: JSON has no other way to say so.
+mod maybe {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
+        x.is_finite().then_some(x).serialize(s)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(d: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(d)?.unwrap_or(f64::NAN))
+    }
 }
 
 /// One network: what was decided, and what it is worth.
@@ -110,6 +128,9 @@ impl Lock {
             if self.spec.get(part) != Some(hash) {
                 out.push(format!("`{part}` of the spec has changed"));
             }
+        }
+        for part in self.spec.keys().filter(|p| !spec.contains_key(*p)) {
+            out.push(format!("`{part}` of the spec has gone"));
         }
         for (device, hash) in devices {
             if self.devices.get(device) != Some(hash) {

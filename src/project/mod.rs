@@ -8,8 +8,6 @@ mod design;
 mod features;
 mod limits;
 mod lock;
-#[cfg(feature = "search")]
-mod study;
 
 pub use artifacts::Artifact;
 pub use design::Design;

@@ -4,8 +4,9 @@ use super::forward::Forward;
 use super::histogram::{Histogram, Method};
 use crate::codes;
 use crate::diag::Diagnostic;
-use crate::lower::Bound;
+use crate::lower::{Bound, Lowered};
 use crate::source::Span;
+use crate::weights::{Array, Weights};
 
 /// A range of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,7 +20,7 @@ pub struct Range {
 }
 
 /// What calibration found.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     /// By step: the range of its result before its activation.
     pub(super) before: Vec<Range>,
@@ -30,6 +31,41 @@ pub struct Calibration {
 }
 
 impl Calibration {
+    /// Adds it to weights, so that a file of weights is enough to quantise: by step
+    /// `calibration.<step>`, by tensor `calibration.<tensor>.mean`.
+    pub fn store(&self, lowered: &Lowered, weights: &mut Weights) {
+        let mut put = |name: String, data: Vec<f32>| {
+            weights.0.insert(name, Array { shape: vec![data.len()], data });
+        };
+        for ((step, before), output) in lowered.steps.iter().zip(&self.before).zip(&self.output) {
+            let of = |r: &Range| [r.lo as f32, r.hi as f32, r.method.code()];
+            put(format!("calibration.{}", step.name), [of(before), of(output)].concat());
+        }
+        for (tensor, means) in lowered.tensors.iter().zip(&self.means) {
+            put(format!("calibration.{}.mean", tensor.name), means.iter().map(|&m| m as f32).collect());
+        }
+    }
+
+    /// What [`Calibration::store`] added; `None` if it is not there, or not of this network.
+    pub fn load(lowered: &Lowered, weights: &Weights) -> Option<Calibration> {
+        let mut calibration = Calibration { before: Vec::new(), output: Vec::new(), means: Vec::new() };
+        for step in &lowered.steps {
+            let data = &weights.0.get(&format!("calibration.{}", step.name))?.data;
+            let of = |lo: f32, hi: f32, code: f32| {
+                Some(Range { lo: lo.into(), hi: hi.into(), method: Method::of_code(code)? })
+            };
+            let &[a, b, c, d, e, f] = data.as_slice() else { return None };
+            calibration.before.push(of(a, b, c)?);
+            calibration.output.push(of(d, e, f)?);
+        }
+        for tensor in &lowered.tensors {
+            let data = &weights.0.get(&format!("calibration.{}.mean", tensor.name))?.data;
+            (data.len() == tensor.fact.channels()).then_some(())?;
+            calibration.means.push(data.iter().map(|&m| m.into()).collect());
+        }
+        Some(calibration)
+    }
+
     /// By step of the schedule: the range of its output.
     pub fn ranges(&self) -> &[Range] {
         &self.output
@@ -99,13 +135,14 @@ pub fn calibrate(bound: &Bound, images: &[f32]) -> Result<Calibration, Vec<Diagn
     }
     for (mean, tensor) in means.iter_mut().zip(&lowered.tensors) {
         let rows = (tensor.fact.rows().max(1) * count) as f64;
-        mean.iter_mut().for_each(|m| *m /= rows);
+        // In f32, so that what is stored and read again is the same.
+        mean.iter_mut().for_each(|m| *m = f64::from((*m / rows) as f32));
     }
     let last = lowered.output;
     let ranges = |all: Vec<Histogram>| -> Vec<Range> {
         let of = |(step, h): (&crate::lower::ir::Step, Histogram)| {
             let (lo, hi, method) = if step.output == last { (h.lo, h.hi, Method::MinMax) } else { h.range() };
-            Range { lo, hi, method }
+            Range { lo: f64::from(lo as f32), hi: f64::from(hi as f32), method }
         };
         lowered.steps.iter().zip(all).map(of).collect()
     };

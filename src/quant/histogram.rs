@@ -29,6 +29,18 @@ pub enum Method {
 }
 
 impl Method {
+    const ALL: [Method; 3] = [Method::MinMax, Method::Percentile, Method::Mse];
+
+    /// Its number in files.
+    pub(super) fn code(self) -> f32 {
+        Method::ALL.iter().position(|m| *m == self).unwrap_or(0) as f32
+    }
+
+    /// The method of a number.
+    pub(super) fn of_code(code: f32) -> Option<Method> {
+        Method::ALL.into_iter().find(|m| m.code() == code)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {

@@ -11,6 +11,13 @@ use hytc_kernels::int8::requantise::Rescale;
 
 /// Runs a network on one quantised image `[h][w][c]`; missing elements count as zero.
 pub fn interpret(network: &Quantised, input: &[i8]) -> Vec<i8> {
+    let mut values = tensors(network, input);
+    let output = values.get_mut(network.lowered.output.0);
+    output.map(std::mem::take).unwrap_or_default()
+}
+
+/// The integers of all tensors of one inference, by [`TensorId`](crate::lower::ir::TensorId).
+pub fn tensors(network: &Quantised, input: &[i8]) -> Vec<Vec<i8>> {
     let lowered = &network.lowered;
     let mut values: Vec<Vec<i8>> = vec![Vec::new(); lowered.tensors.len()];
     if let Some(v) = values.get_mut(lowered.input.0) {
@@ -22,7 +29,7 @@ pub fn interpret(network: &Quantised, input: &[i8]) -> Vec<i8> {
             *v = y;
         }
     }
-    values.get(lowered.output.0).cloned().unwrap_or_default()
+    values
 }
 
 /// Runs a network on one normalised image of f32, and gives real scores.
@@ -194,13 +201,15 @@ fn dense(d: &Dense, o: usize, zy: i64, input: impl Fn(usize) -> i64) -> i8 {
     }
 }
 
-/// `2^15 * exp(-u / 1024)` as the two tables give it.
+/// `2^15 * exp(-u / 65536)` as the two tables and the straight line between their entries give it.
 fn exponential(u: i64) -> i64 {
     let entry = |x: f64| (32768.0 * (-x).exp() + 0.5).floor() as i64;
-    if u >= 16384 {
+    if u >= 1 << 20 {
         return 0;
     }
-    (entry((u >> 8) as f64 / 4.0) * entry((u & 255) as f64 / 1024.0) + (1 << 14)) >> 15
+    let (high, low) = (entry((u >> 14) as f64 / 4.0), entry(((u >> 6) & 255) as f64 / 1024.0));
+    let e = (high * low + (1 << 14)) >> 15;
+    e - ((e * (u & 63) + (1 << 15)) >> 16)
 }
 
 fn softmax(row: &[i8], r: Rescale) -> Vec<i8> {
@@ -223,12 +232,13 @@ fn layer_norm(
     let q: Vec<i128> = row.iter().map(|&q| i128::from(q)).collect();
     let sum: i128 = q.iter().sum();
     let squares: i128 = q.iter().map(|q| q * q).sum();
-    let variance = (n * squares - sum * sum + i128::from(eps)).max(1) as u64;
+    let variance = (256 * (n * squares - sum * sum) + i128::from(eps)).max(1) as u64;
     let zeros = variance.leading_zeros() / 2 * 2;
     let root = u128::from(variance << zeros).isqrt();
     let inverse = ((1u128 << 63) / root).min(u128::from(u32::MAX)) as i128;
     let one = |((q, &w), &b): ((&i128, &i16), &i32)| {
-        let normalised = ((n * q - sum) * inverse) >> (63 - zeros / 2 - fraction);
+        let shift = 59 - zeros / 2 - fraction;
+        let normalised = ((n * q - sum) * inverse + (1 << (shift - 1))) >> shift;
         sat(zy + requantise(i64::from(w) * normalised as i64 + i64::from(b), rescale))
     };
     q.iter().zip(weight).zip(bias).map(one).collect()

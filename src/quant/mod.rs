@@ -17,9 +17,10 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use calibrate::{calibrate, Calibration};
+pub use calibrate::{calibrate, Calibration, Range};
+pub use histogram::Method;
 pub use scale::{Scale, Table};
-pub use steps::quantise;
+pub use steps::{has_table, quantise};
 
 use crate::lower::ir::TensorId;
 use crate::lower::Lowered;
@@ -70,7 +71,7 @@ pub enum QuantisedOp {
         weight_scale: f64,
         /// By feature.
         bias: Vec<i32>,
-        /// `round(n^2 * eps / scale^2)`.
+        /// `round(256 * n^2 * eps / scale^2)`.
         eps: u64,
         /// Fractional bits of normalised values.
         fraction: u32,
@@ -79,14 +80,14 @@ pub enum QuantisedOp {
     },
     /// The core of attention.
     Attention {
-        /// From products to 1/1024.
+        /// From products to 1/65536.
         score: Rescale,
         /// Bits that exponentials lose.
         drop: u32,
         /// To the output, from values with 15 fractional bits.
         value: Rescale,
     },
-    /// Softmax; from steps of the input to 1/1024.
+    /// Softmax; from steps of the input to 1/65536.
     Softmax(Rescale),
     /// Maximum or mean over windows, in the input's scale.
     Pool,

@@ -53,6 +53,16 @@ pub fn quantise(
     }
 }
 
+/// Whether a step's activation is a table; otherwise saturation is the activation, or there is none.
+pub fn has_table(step: &Step) -> bool {
+    match (step.kernel, step.act) {
+        (Kernel::Activation(_), _) => true,
+        (_, None) => false,
+        (Kernel::MaxPool(_) | Kernel::AvgPool(_) | Kernel::Softmax, Some(_)) => true,
+        (_, Some(act)) => !matches!(act, Act::Relu | Act::Relu6),
+    }
+}
+
 type Checked<T> = Result<T, Box<Diagnostic>>;
 
 struct Work<'a> {
@@ -117,11 +127,8 @@ impl Work<'_> {
             | Kernel::Flatten => (x, self.step.act),
             Kernel::Softmax => (Scale::SOFTMAX, self.step.act),
             Kernel::Activation(act) => (x, Some(act)),
-            _ => match self.step.act {
-                // Saturation is the activation.
-                Some(Act::Relu | Act::Relu6) => (self.scale(&self.calibration.output)?, None),
-                act => (self.scale(&self.calibration.before)?, act),
-            },
+            _ if has_table(self.step) => (self.scale(&self.calibration.before)?, self.step.act),
+            _ => (self.scale(&self.calibration.output)?, None),
         };
         let op = self.op(before)?;
         let (table, output) = match act {
@@ -264,7 +271,7 @@ impl Work<'_> {
         if scale == 0.0 {
             scale = 1.0;
         }
-        let eps = (n * n) as f64 * f64::from(eps) / f64::from(x.scale).powi(2);
+        let eps = 256.0 * (n * n) as f64 * f64::from(eps) / f64::from(x.scale).powi(2);
         if eps >= 2f64.powi(60) {
             return Err(self.wrong("its input is far smaller than its `eps`"));
         }
@@ -279,9 +286,9 @@ impl Work<'_> {
     }
 }
 
-/// A factor to 1/1024. Beyond 2^28 every difference but none is an exponential of zero.
+/// A factor to 1/65536. Beyond 2^28 every difference but none is an exponential of zero.
 fn exponents(scale: f64) -> f64 {
-    (scale * 1024.0).min(f64::from(1 << 28))
+    (scale * 65536.0).min(f64::from(1 << 28))
 }
 
 /// `ceil(log2(n))`; 0 for 0.

@@ -135,3 +135,16 @@ fn everything_unsupported_is_listed() {
     let codes: Vec<_> = found.iter().map(|d| d.code).collect();
     assert_eq!(codes, [codes::QUANTISE; 2]);
 }
+
+/// Stored with the weights and read again, a calibration is the same.
+#[test]
+fn calibration_survives_a_file() {
+    let network = random::network(5);
+    let mut weights = Weights::random(&network, 5);
+    let bound = lower(&network).bind(&weights).unwrap();
+    let calibration = calibrate(&bound, &images(&network, 3, 5)).unwrap();
+    calibration.store(&bound.lowered, &mut weights);
+    let read = Weights::from_safetensors(&weights.to_safetensors().unwrap()).unwrap();
+    assert_eq!(super::Calibration::load(&bound.lowered, &read).unwrap(), calibration);
+    assert_eq!(super::Calibration::load(&lower(&mobilenet()), &read), None);
+}

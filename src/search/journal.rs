@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {"sum":"9f86d081884c7d65","event":{"study":{"format":1,"tool":"0.1.0","identity":{..}}}}
-//! {"sum":"60303ae22b998861","event":{"asked":{"number":0,"point":[1,null,2],"seed":..,"hash":".."}}}
+//! {"sum":"60303ae22b998861","event":{"asked":{"number":0,"point":[1,null],"seed":..,"hash":"..","decisions":{..}}}}
 //! {"sum":"fd61a03af4f77d87","event":{"told":{"number":0,"outcome":{"done":{"metrics":{"accuracy":0.91}}}}}}
 //! ```
 //!
@@ -41,7 +41,14 @@ pub enum Event {
         identity: Identity,
     },
     /// A trial was given out.
-    Asked(Trial),
+    Asked {
+        /// It.
+        #[serde(flatten)]
+        trial: Trial,
+        /// The point's decisions by path: for people, and for studies of other spaces.
+        #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+        decisions: serde_json::Map<String, serde_json::Value>,
+    },
     /// Its outcome came in.
     Told {
         /// The trial.
@@ -96,9 +103,15 @@ pub enum JournalError {
 
 fn differences(parts: &[(String, Option<String>, Option<String>)]) -> String {
     let shown = |v: &Option<String>| v.clone().unwrap_or_else(|| "nothing".to_owned());
+    let hash = |v: &Option<String>| {
+        v.as_ref().is_some_and(|v| v.len() == 64 && v.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
     let each: Vec<String> = parts
         .iter()
-        .map(|(name, old, new)| format!("{name} was {}, is {}", shown(old), shown(new)))
+        .map(|(name, old, new)| match hash(old) && hash(new) {
+            true => format!("{name} has changed"),
+            false => format!("{name} was {}, is {}", shown(old), shown(new)),
+        })
         .collect();
     each.join("; ")
 }
@@ -173,6 +186,12 @@ impl Journal {
             }
         }
         Ok((journal, events.collect(), warning))
+    }
+
+    /// Whether a process is writing the journal at `path`.
+    pub fn is_in_use(path: &Path) -> bool {
+        let lock = || File::open(path).map(|f| f.try_lock());
+        matches!(lock(), Ok(Err(TryLockError::WouldBlock)))
     }
 
     /// What a journal holds, header first, without locking it: to show a study that may be running.
@@ -289,6 +308,43 @@ fn check_header(path: &Path, header: &Event, now: &Identity) -> Result<(), Journ
     Err(JournalError::Other { path: path.to_owned(), parts })
 }
 
+/// Brings a study to where the events of a journal leave it; `first` is the line of the first event.
+fn replay(path: &Path, study: &mut Study<'_>, events: Vec<Event>, first: usize) -> Result<(), JournalError> {
+    for (i, event) in events.into_iter().enumerate() {
+        match event {
+            Event::Study { .. } => {}
+            Event::Asked { trial, .. } => study.replay_asked(trial)?,
+            Event::Told { number, outcome, curve } => {
+                study.replay_curve(number, curve).and_then(|()| study.tell(number, outcome)).map_err(
+                    |e| JournalError::Corrupt {
+                        path: path.to_owned(),
+                        line: i + first,
+                        reason: e.to_string(),
+                    },
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows a study as its journal leaves it, without locking it: it may be running. Refuses the journal
+/// of another study, as far as `identity` tells; parts that it does not have are not compared.
+///
+/// # Errors
+/// [`JournalError`], but for [`JournalError::Locked`].
+pub fn view(path: &Path, study: &mut Study<'_>, identity: &Identity) -> Result<(), JournalError> {
+    let events = Journal::read(path)?;
+    let identity: Identity = identity.clone().into_iter().chain(study.identity()).collect();
+    if let Some(Event::Study { format, tool, identity: then }) = events.first() {
+        let then = then.iter().filter(|(name, _)| identity.contains_key(*name));
+        let then = then.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let header = Event::Study { format: *format, tool: tool.clone(), identity: then };
+        check_header(path, &header, &identity)?;
+    }
+    replay(path, study, events, 1)
+}
+
 /// A study whose every step is on the disk before it counts.
 pub struct Session<'a> {
     study: Study<'a>,
@@ -311,21 +367,7 @@ impl<'a> Session<'a> {
     ) -> Result<(Session<'a>, Option<String>), JournalError> {
         let identity: Identity = identity.clone().into_iter().chain(study.identity()).collect();
         let (journal, events, warning) = Journal::open(path, &identity)?;
-        for (i, event) in events.into_iter().enumerate() {
-            match event {
-                Event::Study { .. } => {}
-                Event::Asked(trial) => study.replay_asked(trial)?,
-                Event::Told { number, outcome, curve } => {
-                    study.replay_curve(number, curve).and_then(|()| study.tell(number, outcome)).map_err(
-                        |e| JournalError::Corrupt {
-                            path: path.to_owned(),
-                            line: i + 2,
-                            reason: e.to_string(),
-                        },
-                    )?;
-                }
-            }
-        }
+        replay(path, &mut study, events, 2)?;
         Ok((Session { study, journal }, warning))
     }
 
@@ -341,8 +383,9 @@ impl<'a> Session<'a> {
     pub fn ask(&mut self, n: usize) -> Result<Vec<Trial>, JournalError> {
         let before = self.study.records().len();
         let trials = self.study.ask(n)?;
-        let new: Vec<Event> =
-            trials.iter().filter(|t| t.number >= before).cloned().map(Event::Asked).collect();
+        let new: Vec<Event> = (trials.iter().filter(|t| t.number >= before))
+            .map(|t| Event::Asked { trial: t.clone(), decisions: self.study.describe(&t.point) })
+            .collect();
         self.journal.append(&new)?;
         Ok(trials)
     }

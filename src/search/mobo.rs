@@ -9,7 +9,6 @@ use super::front::{infer_reference, non_dominated};
 use super::gp::{Gp, Hyper, Observations, Shape};
 use super::problem::{KnownPoint, Problem};
 use super::study::{Record, Settings};
-use super::trust::Checked;
 use crate::space::Point;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, HashSet};
@@ -31,6 +30,13 @@ const SUCCESS: &str = "\0success";
 pub struct Mobo {
     /// Hyperparameters by quantity, with the number of observations they come from.
     fitted: BTreeMap<String, (usize, bool, Hyper)>,
+}
+
+/// A result, and what a model of all others says of it.
+pub(super) struct Foretold {
+    pub(super) result: f64,
+    pub(super) mean: f64,
+    pub(super) sd: f64,
 }
 
 /// The model of one quantity, in its own units.
@@ -130,37 +136,30 @@ impl Mobo {
         Some(Surrogate { gp, log, mean, sd })
     }
 
-    /// For each modelled quantity its measured results, with mean and standard deviation of what is
-    /// predicted of them from all others (of the logarithm, where that is modelled).
-    pub(super) fn leave_one_out(
+    /// Each result with what a model of all others foretells of it, both standardised (noise
+    /// included). The first value says whether logarithms are modelled.
+    pub(super) fn foretell(
         &mut self,
-        explorer: &Explorer,
-        problem: &Problem,
-        design: &Design,
-        records: &[Record],
-    ) -> Option<Vec<(String, Vec<Checked>)>> {
-        let done: Vec<&Record> = records.iter().filter(|r| r.is_done()).collect();
-        if done.len() < 5 {
-            return None;
-        }
-        let x: Vec<Vec<f64>> = done
-            .iter()
-            .map(|r| explorer.encode(&design.encoder, &r.trial.point, Some(&r.known)))
-            .collect::<Option<_>>()?;
-        let mut out = Vec::new();
-        for (name, maximize, positive) in modelled(problem) {
-            let raw: Vec<f64> = done.iter().map(|r| r.value(name)).collect::<Option<_>>()?;
-            let model = self.surrogate(name, maximize, &x, positive, &raw, design.encoder.groups())?;
-            let t: Vec<f64> = raw.iter().map(|v| if model.log { v.ln() } else { *v }).collect();
-            let y: Vec<f64> = t.iter().map(|v| (v - model.mean) / model.sd).collect();
-            let predicted = model.gp.leave_one_out(&y);
-            let pairs = t
-                .iter()
-                .zip(predicted)
-                .map(|(v, (mean, variance))| (*v, model.mean + model.sd * mean, model.sd * variance.sqrt()));
-            out.push((name.to_owned(), pairs.collect()));
-        }
-        Some(out)
+        name: &str,
+        maximize: bool,
+        x: &[Vec<f64>],
+        positive: bool,
+        raw: &[f64],
+        groups: &[Range<usize>],
+    ) -> Option<(bool, Vec<Foretold>)> {
+        let model = self.surrogate(name, maximize, x, positive, raw, groups)?;
+        let mut v = raw.to_vec();
+        tame(&mut v, maximize);
+        let y: Vec<f64> =
+            v.iter().map(|v| (if model.log { v.ln() } else { *v } - model.mean) / model.sd).collect();
+        let out = model.gp.leave_one_out(&y);
+        Some((
+            model.log,
+            y.iter()
+                .zip(out)
+                .map(|(y, (mean, variance))| Foretold { result: *y, mean, sd: variance.sqrt() })
+                .collect(),
+        ))
     }
 
     /// The next point: see the module. `visible` are trials whose results may be used, `hidden` those
@@ -239,7 +238,8 @@ impl Mobo {
             .zip(&x)
             .map(|(r, x)| {
                 let marginals = goal.marginals(x, &|n| r.known.values.get(n).copied());
-                let costs = marginals.iter().map(Marginal::median).collect();
+                let floors = problem.floors();
+                let costs = marginals.iter().zip(floors).map(|(m, f)| m.median().max(f)).collect();
                 (costs, goal.expected_violation(x))
             })
             .collect();
@@ -270,7 +270,7 @@ impl Mobo {
 
 /// What has to be modelled: name, whether more is better, and whether its logarithm may be modelled
 /// instead (a logarithm cannot reach a limit that is not positive).
-fn modelled(problem: &Problem) -> Vec<(&str, bool, bool)> {
+pub(super) fn modelled(problem: &Problem) -> Vec<(&str, bool, bool)> {
     let objectives = problem.objectives.iter().filter(|o| !o.known).map(|o| (o.name.as_str(), o.maximize));
     let limits = problem.limits.iter().filter(|l| !l.known).map(|l| (l.name.as_str(), l.at_least));
     let mut out: Vec<(&str, bool, bool)> = Vec::new();
@@ -347,7 +347,7 @@ impl Goal<'_> {
             None => 0.0,
             Some(i) => {
                 let known = |n: &str| known.and_then(|k| k.values.get(n).copied());
-                i.expected(&self.marginals(x, &known)).max(1e-300).ln()
+                i.expected_above(&self.marginals(x, &known), &self.problem.floors()).max(1e-300).ln()
             }
         };
         for l in self.problem.limits.iter().filter(|l| !l.known) {

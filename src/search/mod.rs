@@ -37,9 +37,7 @@ pub use explore::{NearMiss, Shortage};
 pub use fidelity::{Sample, Verdict};
 pub use journal::{Journal, JournalError, Session};
 pub use plot::front_svg;
-pub use problem::{
-    measure_name, Choice, Features, Known, KnownPoint, Limit, Problem, Quantity, Sketch, Target,
-};
+pub use problem::{Choice, Features, Known, KnownPoint, Limit, Problem, Quantity, Sketch, Target};
 pub use report::{FrontPoint, StudySummary};
 pub use study::{Finish, Outcome, Record, Settings, Source, Study, StudyError, Trial};
-pub use trust::{Spent, Trust};
+pub use trust::{ModelCheck, Share};

@@ -170,7 +170,8 @@ fn text(svg: &mut String, x: f64, y: f64, style: &str, content: &str) {
 /// more than two it is a projection; with one objective, its course over the trials. `title` stands
 /// on top, say the spec's name.
 pub fn front_svg(study: &Study, title: &str) -> String {
-    let trials = Target { name: "trial".into(), quantity: Quantity::Plain, maximize: true, known: true };
+    let trials =
+        Target { name: "trial".into(), quantity: Quantity::Plain, maximize: true, known: true, ideal: None };
     let objectives = &study.problem.objectives;
     let Some(up) = objectives.first() else { return String::new() };
     let single = objectives.len() == 1;

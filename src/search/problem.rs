@@ -3,7 +3,7 @@
 //! Everything here is keyed by name rather than by [`Measure`], so that a user's own program can
 //! return metrics that hytc has never heard of.
 
-use crate::check::spec::{Goal, Measure, Metric, Pick};
+use crate::check::spec::{Dimension, Goal, Pick};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,14 +25,15 @@ pub enum Quantity {
     Plain,
 }
 
-impl From<Metric> for Quantity {
-    fn from(metric: Metric) -> Self {
-        match metric {
-            Metric::Accuracy => Quantity::Fraction,
-            Metric::Latency => Quantity::Seconds,
-            Metric::Ram | Metric::Flash => Quantity::Bytes,
-            Metric::Params | Metric::Macs => Quantity::Count,
-            Metric::Energy => Quantity::Joules,
+impl From<Dimension> for Quantity {
+    fn from(dimension: Dimension) -> Self {
+        match dimension {
+            Dimension::Plain => Quantity::Plain,
+            Dimension::Count => Quantity::Count,
+            Dimension::Fraction => Quantity::Fraction,
+            Dimension::Bytes => Quantity::Bytes,
+            Dimension::Time => Quantity::Seconds,
+            Dimension::Energy => Quantity::Joules,
         }
     }
 }
@@ -48,6 +49,17 @@ pub struct Target {
     pub maximize: bool,
     /// [`KnownPoint::values`] holds it: it is never modelled.
     pub known: bool,
+    /// The value beyond which nothing is gained, in base units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ideal: Option<f64>,
+}
+
+impl Target {
+    /// A value as a cost, to be made small.
+    pub fn cost(&self, value: f64) -> f64 {
+        let signed = |v: f64| if self.maximize { -v } else { v };
+        signed(value).max(self.ideal.map_or(f64::NEG_INFINITY, signed))
+    }
 }
 
 /// One limit that a result must keep.
@@ -106,14 +118,6 @@ pub struct Problem {
     pub choice: Choice,
 }
 
-/// The key of a measure in metrics and known values: `ram`, `latency on board`.
-pub fn measure_name(measure: &Measure, devices: &[String]) -> String {
-    match measure.device.and_then(|d| devices.get(d)) {
-        Some(device) => format!("{} on {device}", measure.metric.name()),
-        None => measure.metric.name().to_owned(),
-    }
-}
-
 impl Problem {
     /// The problem of a spec's goal. `devices` are the names in the order of the file.
     pub fn from_goal(goal: &Goal, devices: &[String]) -> Problem {
@@ -121,31 +125,29 @@ impl Problem {
             .objectives
             .iter()
             .map(|o| Target {
-                name: measure_name(&o.measure, devices),
-                quantity: o.measure.metric.into(),
+                name: o.measure.name(devices),
+                quantity: o.measure.dimension.into(),
                 maximize: o.maximize,
-                known: o.measure.metric.is_computed(),
+                known: o.measure.computed,
+                ideal: o.range.map(|(low, high)| if o.maximize { high } else { low }),
             })
             .collect();
         let limits = goal
             .requirements
             .iter()
             .map(|r| Limit {
-                name: measure_name(&r.measure, devices),
-                quantity: r.measure.metric.into(),
+                name: r.measure.name(devices),
+                quantity: r.measure.dimension.into(),
                 at_least: r.at_least,
                 limit: r.limit,
-                known: r.measure.metric.is_computed(),
+                known: r.measure.computed,
             })
             .collect();
         let choice = match &goal.pick {
             Pick::Knee => Choice::Knee,
             Pick::Best(measure) => {
-                let name = measure_name(measure, devices);
-                let maximize = objectives
-                    .iter()
-                    .find(|o| o.name == name)
-                    .map_or(measure.metric == Metric::Accuracy, |o| o.maximize);
+                let name = measure.name(devices);
+                let maximize = objectives.iter().any(|o| o.name == name && o.maximize);
                 Choice::Best { name, maximize }
             }
         };
@@ -158,10 +160,16 @@ impl Problem {
         self.objectives
             .iter()
             .map(|o| match values(&o.name) {
-                Some(v) if v.is_finite() => Ok(if o.maximize { -v } else { v }),
+                Some(v) if v.is_finite() => Ok(o.cost(v)),
                 _ => Err(o.name.clone()),
             })
             .collect()
+    }
+
+    /// The least cost that counts in each objective: that of its ideal.
+    pub fn floors(&self) -> Vec<f64> {
+        let sign = |o: &Target, v: f64| if o.maximize { -v } else { v };
+        self.objectives.iter().map(|o| o.ideal.map_or(f64::NEG_INFINITY, |v| sign(o, v))).collect()
     }
 
     /// A vector of objectives in their own units as costs, or of costs in the objectives' units.

@@ -11,7 +11,7 @@ use super::explore::{Explorer, Shortage};
 use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
-use super::{design, local, nsga2, tpe, trust};
+use super::{design, local, nsga2, tpe};
 use crate::check::spec::Algorithm;
 use crate::hash::fnv1a;
 use crate::space::{Point, SearchSpace};
@@ -73,7 +73,8 @@ impl Settings {
     /// Those of a spec's `search` item.
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
-        Settings { window: s.window.max(search.workers), hopeless: search.hopeless, ..s }
+        let reference = search.reference.clone();
+        Settings { window: search.workers, hopeless: search.hopeless, reference, ..s }
     }
 }
 
@@ -228,8 +229,8 @@ fn infeasible(s: &Shortage) -> String {
 pub struct Study<'a> {
     pub(super) problem: Problem,
     pub(super) settings: Settings,
-    explorer: Explorer<'a>,
-    records: Vec<Record>,
+    pub(super) explorer: Explorer<'a>,
+    pub(super) records: Vec<Record>,
     /// Trials from an earlier process whose results were never told; asked again first.
     again: BTreeSet<usize>,
     design: Option<design::Design>,
@@ -424,6 +425,11 @@ impl<'a> Study<'a> {
             && self.records.iter().all(|r| r.outcome.is_some())
     }
 
+    /// The decisions of a point by path.
+    pub fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
+        self.explorer.space.describe(point)
+    }
+
     /// All trials, by number.
     pub fn records(&self) -> &[Record] {
         &self.records
@@ -442,20 +448,6 @@ impl<'a> Study<'a> {
     /// How many times the known values of a point have been computed.
     pub fn known_calls(&self) -> usize {
         self.explorer.calls
-    }
-
-    /// For each modelled quantity its results with what is predicted of them from all others.
-    pub(super) fn leave_one_out(&mut self) -> Option<Vec<(String, Vec<trust::Checked>)>> {
-        if self.settings.algorithm != Algorithm::Mobo {
-            return None;
-        }
-        let design = match self.design.take() {
-            Some(d) => d,
-            None => design::Design::new(&mut self.explorer, &self.problem, &self.settings).ok()?,
-        };
-        let checked = Mobo::default().leave_one_out(&self.explorer, &self.problem, &design, &self.records);
-        self.design = Some(design);
-        checked
     }
 
     /// Results of trials below this number may be used to choose trial `number`.

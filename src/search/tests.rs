@@ -149,8 +149,20 @@ impl SearchSpace for Toy {
 fn problem(ram: f64) -> Problem {
     Problem {
         objectives: vec![
-            Target { name: "accuracy".into(), quantity: Quantity::Fraction, maximize: true, known: false },
-            Target { name: "macs".into(), quantity: Quantity::Count, maximize: false, known: true },
+            Target {
+                name: "accuracy".into(),
+                quantity: Quantity::Fraction,
+                maximize: true,
+                known: false,
+                ideal: None,
+            },
+            Target {
+                name: "macs".into(),
+                quantity: Quantity::Count,
+                maximize: false,
+                known: true,
+                ideal: None,
+            },
         ],
         limits: vec![Limit {
             name: "ram".into(),

@@ -1,100 +1,147 @@
-//! How far the surrogates can be trusted: each result predicted from all others.
+//! What a study's models and its use of the budget are worth.
 
-use super::study::Study;
+use super::design::Design;
+use super::mobo::{modelled, Foretold, Mobo};
+use super::study::{Outcome, Record, Source, Study};
 use serde::Serialize;
 
-/// A surrogate against the results it was made of, each left out in turn (Rasmussen and Williams
-/// 2006, equations 5.10 to 5.12; the hyperparameters are kept).
+/// Results that a check of a model needs.
+const NEEDED: usize = 5;
+
+/// How well a quantity's model foretells each result from all others (leave-one-out,
+/// hyperparameters kept; Rasmussen and Williams 2006, section 5.4.2).
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Trust {
-    /// The modelled quantity.
+pub struct ModelCheck {
+    /// The quantity.
     pub name: String,
-    /// Results.
+    /// Results it was checked on.
     pub results: usize,
-    /// Spearman's correlation of predictions and results; 1: the order is right.
+    /// The logarithm is modelled.
+    pub logarithmic: bool,
+    /// Spearman's rank correlation between what was foretold and what came, -1..1.
     pub rank_correlation: f64,
-    /// Share of results within the central 50 % of their predictions; below 0.5 the model is too sure.
+    /// The part of the results inside the central 50 % interval; 0.5 is right.
     pub within_50: f64,
-    /// The same for 90 %.
+    /// The part of the results inside the central 90 % interval; 0.9 is right.
     pub within_90: f64,
 }
 
-/// Where a study's trials come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Spent {
-    /// Points that the user gave.
-    pub seed: usize,
-    /// Points that fill the space.
-    pub initial: usize,
-    /// Points that the algorithm chose by results.
-    pub chosen: usize,
-    /// Random points: all of random search, elsewhere those for which nothing better was found.
-    pub random: usize,
+/// What one way of choosing trials has used and brought.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Share {
+    /// `seed points`, `initial design`, the algorithm, or `random` where that found nothing.
+    pub source: String,
+    /// Trials given out.
+    pub trials: usize,
+    /// Run to the end.
+    pub done: usize,
+    /// Stopped early.
+    pub stopped: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Steps of training (epochs) that were reported; the last of a trial counts with its result.
+    pub steps: usize,
+    /// On the front now.
+    pub on_front: usize,
 }
 
 impl Study<'_> {
-    /// The check of each surrogate; empty for algorithms without models and with fewer than 5 results.
-    pub fn trust(&mut self) -> Vec<Trust> {
-        let Some(checked) = self.leave_one_out() else { return Vec::new() };
-        checked.into_iter().map(|(name, pairs)| check(name, &pairs)).collect()
-    }
-
-    /// How the budget was spent so far.
-    pub fn spent(&self) -> Spent {
-        let mut out = Spent::default();
-        for record in self.records() {
-            use super::study::Source;
-            *match record.trial.source {
-                Source::Seed => &mut out.seed,
-                Source::Initial => &mut out.initial,
-                Source::Chosen => &mut out.chosen,
-                Source::Random => &mut out.random,
-            } += 1;
+    /// Checks the models of all quantities that must be measured. Empty as long as there are fewer
+    /// than five results.
+    pub fn check_models(&mut self) -> Vec<ModelCheck> {
+        let Ok(design) = Design::new(&mut self.explorer, &self.problem, &self.settings) else {
+            return Vec::new();
+        };
+        let done: Vec<&Record> = self.records.iter().filter(|r| r.has_estimate()).collect();
+        if done.len() < NEEDED {
+            return Vec::new();
         }
-        out
+        let encode = |r: &&Record| self.explorer.encode(&design.encoder, &r.trial.point, Some(&r.known));
+        let Some(x) = done.iter().map(encode).collect::<Option<Vec<_>>>() else { return Vec::new() };
+        // Models of its own: those of the study stay as they are.
+        let mut mobo = Mobo::default();
+        modelled(&self.problem)
+            .into_iter()
+            .filter_map(|(name, maximize, positive)| {
+                let raw = done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?;
+                let (logarithmic, pairs) =
+                    mobo.foretell(name, maximize, &x, positive, &raw, design.encoder.groups())?;
+                let inside = |z: f64| {
+                    let n = pairs.iter().filter(|p| (p.result - p.mean).abs() <= z * p.sd).count();
+                    n as f64 / pairs.len() as f64
+                };
+                let column = |f: &dyn Fn(&Foretold) -> f64| pairs.iter().map(f).collect::<Vec<f64>>();
+                Some(ModelCheck {
+                    name: name.to_owned(),
+                    results: pairs.len(),
+                    logarithmic,
+                    rank_correlation: spearman(&column(&|p| p.result), &column(&|p| p.mean)),
+                    within_50: inside(0.6745),
+                    within_90: inside(1.6449),
+                })
+            })
+            .collect()
+    }
+
+    /// The budget by the source of trials.
+    pub fn shares(&self) -> Vec<Share> {
+        let front = self.front();
+        let mut shares: Vec<Share> = Vec::new();
+        for r in &self.records {
+            let source = match r.trial.source {
+                Source::Seed => "seed points",
+                Source::Initial => "initial design",
+                Source::Chosen => self.settings.algorithm.name(),
+                Source::Random => "random",
+            };
+            if !shares.iter().any(|s| s.source == source) {
+                let source = source.to_owned();
+                shares.push(Share {
+                    source,
+                    trials: 0,
+                    done: 0,
+                    stopped: 0,
+                    failed: 0,
+                    steps: 0,
+                    on_front: 0,
+                });
+            }
+            let Some(share) = shares.iter_mut().find(|s| s.source == source) else { continue };
+            share.trials += 1;
+            share.on_front += usize::from(front.contains(&r.trial.number));
+            share.steps += r.curve.len();
+            match &r.outcome {
+                Some(Outcome::Done { .. }) => {
+                    share.done += 1;
+                    share.steps += 1;
+                }
+                Some(Outcome::Stopped { .. }) => share.stopped += 1,
+                Some(Outcome::Failed { .. }) => share.failed += 1,
+                None => {}
+            }
+        }
+        shares
     }
 }
 
-/// A result with the mean and standard deviation predicted for it.
-pub(super) type Checked = (f64, f64, f64);
-
-/// Quartile and 95th percentile of the standard normal distribution.
-const QUARTILE: f64 = 0.674_489_750_196_082;
-const P95: f64 = 1.644_853_626_951_472;
-
-fn check(name: String, pairs: &[Checked]) -> Trust {
-    let within = |z: f64| {
-        let inside = pairs.iter().filter(|(y, m, s)| (y - m).abs() <= z * s).count();
-        inside as f64 / pairs.len().max(1) as f64
-    };
-    let (y, m): (Vec<f64>, Vec<f64>) = pairs.iter().map(|p| (p.0, p.1)).unzip();
-    Trust {
-        name,
-        results: pairs.len(),
-        rank_correlation: spearman(&y, &m),
-        within_50: within(QUARTILE),
-        within_90: within(P95),
-    }
-}
-
-/// Rank correlation, ties at their mean rank; 0 where one side does not vary.
+/// Spearman's rank correlation; ties have the mean of their ranks. 0 where one side has no order.
 fn spearman(a: &[f64], b: &[f64]) -> f64 {
     let ranks = |v: &[f64]| -> Vec<f64> {
-        let mean_rank = |x: &f64| {
-            let (below, equal) = v.iter().fold((0.0, 0.0), |(l, e), y| {
-                (l + f64::from(u8::from(y < x)), e + f64::from(u8::from(y == x)))
-            });
-            below + (equal - 1.0) / 2.0
-        };
-        v.iter().map(mean_rank).collect()
+        v.iter()
+            .map(|x| {
+                let below = v.iter().filter(|y| *y < x).count();
+                let equal = v.iter().filter(|y| *y == x).count();
+                below as f64 + (equal as f64 - 1.0) / 2.0
+            })
+            .collect()
     };
     let (a, b) = (ranks(a), ranks(b));
     let middle = (a.len() as f64 - 1.0) / 2.0;
     let sum =
-        |x: &[f64], y: &[f64]| -> f64 { x.iter().zip(y).map(|(x, y)| (x - middle) * (y - middle)).sum() };
-    let scale = (sum(&a, &a) * sum(&b, &b)).sqrt();
+        |f: &dyn Fn(f64, f64) -> f64| a.iter().zip(&b).map(|(x, y)| f(x - middle, y - middle)).sum::<f64>();
+    let scale = (sum(&|x, _| x * x) * sum(&|_, y| y * y)).sqrt();
     if scale > 0.0 {
-        sum(&a, &b) / scale
+        sum(&|x, y| x * y) / scale
     } else {
         0.0
     }
@@ -102,20 +149,17 @@ fn spearman(a: &[f64], b: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::spearman;
 
     #[test]
-    fn rank_correlation_is_that_of_scipy() {
-        // scipy.stats.spearmanr([1, 2, 2, 5, 9], [3, 1, 4, 4, 8])
-        let r = spearman(&[1.0, 2.0, 2.0, 5.0, 9.0], &[3.0, 1.0, 4.0, 4.0, 8.0]);
-        assert!((r - 0.763_157_894_736_842_1).abs() < 1e-12, "{r}");
-        assert_eq!(spearman(&[1.0, 2.0], &[3.0, 3.0]), 0.0);
-    }
-
-    #[test]
-    fn intervals_are_counted() {
-        let pairs = [(0.0, 0.5, 1.0), (0.0, 1.0, 1.0), (0.0, -1.6, 1.0), (0.0, 2.0, 1.0)];
-        let t = check("x".into(), &pairs);
-        assert_eq!((t.within_50, t.within_90), (0.25, 0.75));
+    fn rank_correlation() {
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[1.0, 8.0, 27.0]), 1.0);
+        assert_eq!(spearman(&[1.0, 2.0, 3.0], &[5.0, 4.0, 3.0]), -1.0);
+        assert_eq!(spearman(&[1.0, 1.0, 1.0], &[5.0, 4.0, 3.0]), 0.0);
+        // By hand: ranks (0, 1.5, 1.5, 3) and (0, 2, 1, 3).
+        assert!(
+            (spearman(&[1.0, 2.0, 2.0, 4.0], &[1.0, 3.0, 2.0, 4.0]) - 4.5 / (4.5f64 * 5.0).sqrt()).abs()
+                < 1e-12
+        );
     }
 }

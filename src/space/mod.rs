@@ -160,10 +160,16 @@ impl Space {
     /// The decisions of a point by path, as JSON values: numbers, texts, truth values.
     pub fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
         let mut out = serde_json::Map::new();
-        for (info, value) in self.scopes.infos.iter().zip(&point.0) {
-            if let Some(label) = value.and_then(|i| info.values.get(i as usize)) {
-                out.insert(info.path.clone(), json_value(label));
-            }
+        for ((info, decision), value) in self.scopes.infos.iter().zip(&self.scopes.decisions).zip(&point.0) {
+            let Some(label) = value.and_then(|i| info.values.get(i as usize)) else { continue };
+            let value = match info.kind {
+                DecisionKind::Ordinal(_) => number(label),
+                DecisionKind::Categorical if decision.boolean => {
+                    matches!(label.as_str(), "on" | "true").into()
+                }
+                DecisionKind::Categorical => label.as_str().into(),
+            };
+            out.insert(info.path.clone(), value);
         }
         out
     }
@@ -178,6 +184,48 @@ impl Space {
         values: &serde_json::Map<String, serde_json::Value>,
         fill: Option<&Point>,
     ) -> Result<Point, Vec<Diagnostic>> {
+        let span = self.program.span;
+        let wish = self.lookup(values)?;
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        let mut choose = |id: DecisionId| {
+            let given = wish.get(id).copied().flatten();
+            given.or_else(|| fill.and_then(|f| f.0.get(id).copied().flatten())).unwrap_or_else(|| {
+                missing.push(id);
+                0
+            })
+        };
+        let (outcome, trace) = self.try_out(&mut choose);
+        if fill.is_none() {
+            for info in missing.iter().filter_map(|&id| self.scopes.infos.get(id)) {
+                let m = format!("the point has no value for `{}`", info.path);
+                let help = format!("it is one of {}", info.values.join(", "));
+                found.push(Diagnostic::error(codes::POINT, span, m).help(help));
+            }
+        }
+        match outcome {
+            Outcome::Fine => {}
+            Outcome::Constraint => {
+                let d = Diagnostic::error(codes::POINT, span, "the point breaks a `where` of the space");
+                found.push(d.help("`hytc space --sample 3` prints points that keep them"));
+            }
+            Outcome::Errors(e) => found.extend(e),
+        }
+        if found.is_empty() {
+            Ok(Point(trace.chosen))
+        } else {
+            Err(found)
+        }
+    }
+
+    /// The indices of values by path, in the order of the decisions.
+    ///
+    /// # Errors
+    /// Paths and values that the space does not have.
+    pub(crate) fn lookup(
+        &self,
+        values: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<Vec<Option<u32>>, Vec<Diagnostic>> {
         let mut found = Vec::new();
         let span = self.program.span;
         let mut wish: Vec<Option<u32>> = vec![None; self.scopes.infos.len()];
@@ -218,35 +266,8 @@ impl Space {
                 }
             }
         }
-        if !found.is_empty() {
-            return Err(found);
-        }
-        let mut missing = Vec::new();
-        let mut choose = |id: DecisionId| {
-            let given = wish.get(id).copied().flatten();
-            given.or_else(|| fill.and_then(|f| f.0.get(id).copied().flatten())).unwrap_or_else(|| {
-                missing.push(id);
-                0
-            })
-        };
-        let (outcome, trace) = self.try_out(&mut choose);
-        if fill.is_none() {
-            for info in missing.iter().filter_map(|&id| self.scopes.infos.get(id)) {
-                let m = format!("the point has no value for `{}`", info.path);
-                let help = format!("it is one of {}", info.values.join(", "));
-                found.push(Diagnostic::error(codes::POINT, span, m).help(help));
-            }
-        }
-        match outcome {
-            Outcome::Fine => {}
-            Outcome::Constraint => {
-                let d = Diagnostic::error(codes::POINT, span, "the point breaks a `where` of the space");
-                found.push(d.help("`hytc space --sample 3` prints points that keep them"));
-            }
-            Outcome::Errors(e) => found.extend(e),
-        }
         if found.is_empty() {
-            Ok(Point(trace.chosen))
+            Ok(wish)
         } else {
             Err(found)
         }
@@ -256,6 +277,10 @@ impl Space {
 impl SearchSpace for Space {
     fn decisions(&self) -> &[DecisionInfo] {
         &self.scopes.infos
+    }
+
+    fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
+        Space::describe(self, point)
     }
 
     fn sample(&self, rng: &mut dyn rand::Rng) -> Point {
@@ -313,12 +338,8 @@ fn list(names: &[&str]) -> String {
     }
 }
 
-fn json_value(label: &str) -> serde_json::Value {
-    match label {
-        "on" => return true.into(),
-        "off" => return false.into(),
-        _ => {}
-    }
+/// The number that a label writes, or the label where it is an expression.
+fn number(label: &str) -> serde_json::Value {
     if let Ok(i) = label.parse::<i64>() {
         return i.into();
     }

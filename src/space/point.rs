@@ -32,6 +32,12 @@ pub struct Point(pub Vec<Option<u32>>);
 pub trait SearchSpace: Sync {
     /// All decisions that any point can have.
     fn decisions(&self) -> &[DecisionInfo];
+    /// The decisions of a point by path, as JSON values.
+    fn describe(&self, point: &Point) -> serde_json::Map<String, serde_json::Value> {
+        let existing = self.decisions().iter().zip(&point.0);
+        let value = |info: &DecisionInfo, v: &Option<u32>| info.values.get((*v)? as usize).cloned();
+        existing.filter_map(|(info, v)| Some((info.path.clone(), value(info, v)?.into()))).collect()
+    }
     /// A random point that satisfies the space's constraints.
     fn sample(&self, rng: &mut dyn rand::Rng) -> Point;
     /// Makes a wish into a point: values that do not exist are dropped, decisions that exist and

@@ -27,6 +27,8 @@ pub(crate) struct Decision {
     pub(crate) span: Span,
     /// The structural decisions around it: it exists only for some of their values.
     pub(crate) owners: Vec<DecisionId>,
+    /// Its values are truth values.
+    pub(crate) boolean: bool,
 }
 
 /// All scopes and decisions of a space.
@@ -114,6 +116,13 @@ impl Scopes {
             s.decisions.insert(name.clone(), id);
         }
         (id, None)
+    }
+
+    /// The decision is between truth values.
+    pub(crate) fn mark_boolean(&mut self, id: DecisionId) {
+        if let Some(d) = self.decisions.get_mut(id) {
+            d.boolean = true;
+        }
     }
 
     /// The decisions whose path ends with these segments; if there are several, those within `scope`.

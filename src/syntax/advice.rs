@@ -78,9 +78,9 @@ pub(super) fn advice(found: &str, before: &str, e: &Error<Rule>) -> String {
     }
     if positives.iter().any(|r| matches!(r, Rule::chunk | Rule::task_item | Rule::kw_task)) {
         if last.ends_with('}') {
-            return "the item before this has ended with its `}`; remove that, or begin the next item: `task`, `block`, `space`, `device`, `goal`, `search`, `final`, `emit`".into();
+            return "the item before this has ended with its `}`; remove that, or begin the next item: `task`, `block`, `space`, `device`, `goal`, `search`, `evaluate`, `final`, `emit`".into();
         }
-        return "a file consists of `use`, `task`, `block`, `space`, `device`, `goal`, `search`, `final` and `emit`"
+        return "a file consists of `use`, `task`, `block`, `space`, `device`, `goal`, `search`, `evaluate`, `final` and `emit`"
             .into();
     }
     let opener = last.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("");

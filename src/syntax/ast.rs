@@ -59,6 +59,17 @@ pub enum Item {
         /// Its settings.
         section: Section,
     },
+    /// `evaluate command("python3", "train.py") { .. }`
+    Evaluate {
+        /// `command`.
+        kind: Ident,
+        /// What stands in its parentheses.
+        args: Vec<Arg>,
+        /// `metrics = [..]`, as often as it is there, each with the place of its key.
+        returns: Vec<(Vec<Returned>, Span)>,
+        /// Its other settings.
+        section: Section,
+    },
     /// `final { .. }`
     Final(Section),
     /// `emit rust { .. }`
@@ -68,6 +79,15 @@ pub enum Item {
         /// Its settings.
         section: Section,
     },
+}
+
+/// `latency on board in ms`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Returned {
+    /// What is returned.
+    pub measure: Measure,
+    /// In which unit.
+    pub unit: Option<Ident>,
 }
 
 /// `{ key = value .. }`
@@ -84,6 +104,8 @@ pub struct Section {
 pub struct Setting {
     /// The key.
     pub key: Ident,
+    /// The device behind it: `latency on board = ..`.
+    pub device: Option<Ident>,
     /// The value.
     pub value: SettingValue,
 }
@@ -100,12 +122,14 @@ pub enum SettingValue {
 /// A statement of `goal`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Goal {
-    /// `maximize m` or `minimize m`
+    /// `maximize m` or `minimize m`, perhaps with a preferred range
     Objective {
         /// Which of the two.
         maximize: bool,
         /// Of what.
         measure: Measure,
+        /// `in low..high`
+        range: Option<Expr>,
         /// The statement.
         span: Span,
     },
@@ -293,7 +317,7 @@ pub struct Branch {
 /// `name = value` or `value` between parentheses.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arg {
-    /// The parameter's name, if written.
+    /// The parameter's name, if written; of `point(..)` a path.
     pub name: Option<Ident>,
     /// Its value.
     pub value: Expr,

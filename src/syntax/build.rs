@@ -99,10 +99,13 @@ impl Builder<'_> {
         let mut value = None;
         let mut text = None;
         let mut goals = Vec::new();
+        let (mut args, mut returns) = (Vec::new(), Vec::new());
         let mut before = None;
         for p in pair.into_inner() {
             match p.as_rule() {
                 Rule::ident => name = Some(self.ident(&p)),
+                Rule::args => args = self.args(p),
+                Rule::evaluation => (section.settings, returns) = self.evaluation(p),
                 Rule::settings => section.settings = self.settings(p).settings,
                 Rule::body => body = Some(self.body(p)),
                 Rule::params => params = self.params(p),
@@ -131,6 +134,7 @@ impl Builder<'_> {
             Rule::device_item => Item::Device { name: name?, profile: value?, span },
             Rule::goal_item => Item::Goal { goals, span },
             Rule::search_item => Item::Search { algorithm: name?, section },
+            Rule::evaluate_item => Item::Evaluate { kind: name?, args, returns, section },
             Rule::final_item => Item::Final(section),
             Rule::emit_item => Item::Emit { target: name?, section },
             _ => return None,
@@ -145,23 +149,72 @@ impl Builder<'_> {
             match p.as_rule() {
                 Rule::setting => {
                     before = Some(self.extent(&p));
-                    let mut key = self.nothing(self.span(&p));
-                    let mut value = None;
-                    for part in p.into_inner() {
-                        match part.as_rule() {
-                            Rule::ident => key = self.ident(&part),
-                            Rule::settings => value = Some(SettingValue::Section(self.settings(part))),
-                            Rule::expr => value = Some(SettingValue::Expr(self.expr(part))),
-                            _ => {}
-                        }
-                    }
-                    settings.extend(value.map(|value| Setting { key, value }));
+                    settings.extend(self.setting(p));
                 }
                 Rule::bad_line => self.damaged(Rule::whole_setting, &p, before.take(), &mut settings),
                 _ => {}
             }
         }
         Section { settings, span }
+    }
+
+    fn setting(&mut self, pair: Pair<'_, Rule>) -> Option<Setting> {
+        let mut key = self.nothing(self.span(&pair));
+        let mut device = None;
+        let mut value = None;
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::ident => key = self.ident(&part),
+                Rule::key_device => device = self.on_device(part),
+                Rule::settings => value = Some(SettingValue::Section(self.settings(part))),
+                Rule::expr => value = Some(SettingValue::Expr(self.expr(part))),
+                _ => {}
+            }
+        }
+        Some(Setting { key, device, value: value? })
+    }
+
+    /// The settings of `evaluate`, and what it returns.
+    fn evaluation(&mut self, pair: Pair<'_, Rule>) -> (Vec<Setting>, Vec<(Vec<Returned>, Span)>) {
+        let mut settings = Vec::new();
+        let mut returns = Vec::new();
+        let mut before = None;
+        for p in pair.into_inner() {
+            match p.as_rule() {
+                Rule::setting => {
+                    before = Some(self.extent(&p));
+                    settings.extend(self.setting(p));
+                }
+                Rule::returns => {
+                    let mut key = self.span(&p);
+                    let mut all = Vec::new();
+                    for part in p.into_inner() {
+                        match part.as_rule() {
+                            Rule::returns_key => key = self.span(&part),
+                            Rule::returned => all.push(self.returned(part)),
+                            _ => {}
+                        }
+                    }
+                    returns.push((all, key));
+                }
+                Rule::bad_line => self.damaged(Rule::whole_evaluation, &p, before.take(), &mut settings),
+                _ => {}
+            }
+        }
+        (settings, returns)
+    }
+
+    fn returned(&mut self, pair: Pair<'_, Rule>) -> Returned {
+        let nothing = Measure { metric: self.nothing(self.span(&pair)), device: None };
+        let mut out = Returned { measure: nothing, unit: None };
+        for part in pair.into_inner() {
+            match part.as_rule() {
+                Rule::measure => out.measure = self.measure(part),
+                Rule::unit_name => out.unit = Some(self.ident(&part)),
+                _ => {}
+            }
+        }
+        out
     }
 
     fn goal(&mut self, pair: Pair<'_, Rule>) -> Option<Goal> {
@@ -181,11 +234,14 @@ impl Builder<'_> {
                 Rule::on_device => device = self.on_device(p),
                 Rule::comparison => comparison = Some(self.ident(&p)),
                 Rule::expr => limit = Some(self.expr(p)),
+                Rule::preferred => {
+                    limit = p.into_inner().find(|q| q.as_rule() == Rule::expr).map(|q| self.expr(q))
+                }
                 _ => {}
             }
         }
         Some(match rule {
-            Rule::objective => Goal::Objective { maximize, measure: measure?, span },
+            Rule::objective => Goal::Objective { maximize, measure: measure?, range: limit, span },
             Rule::require => Goal::Require {
                 measure: Measure { metric: name?, device },
                 comparison: comparison?,

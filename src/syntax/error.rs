@@ -158,10 +158,11 @@ fn no_value(found: &str, read: &str, place: Place) -> Option<Diagnostic> {
 }
 
 /// Every keyword of the grammar.
-pub(super) const RESERVED: [&str; 35] = [
-    "use", "task", "block", "space", "device", "goal", "search", "final", "emit", "let", "where", "residual",
-    "parallel", "repeat", "one_of", "optional", "when", "else", "if", "then", "choice", "shared", "in", "as",
-    "on", "step", "and", "or", "not", "mod", "divides", "maximize", "minimize", "require", "pick",
+pub(super) const RESERVED: [&str; 36] = [
+    "use", "task", "block", "space", "device", "goal", "search", "evaluate", "final", "emit", "let", "where",
+    "residual", "parallel", "repeat", "one_of", "optional", "when", "else", "if", "then", "choice", "shared",
+    "in", "as", "on", "step", "and", "or", "not", "mod", "divides", "maximize", "minimize", "require",
+    "pick",
 ];
 
 /// The end of the last token before trailing white space and comments.
@@ -236,6 +237,7 @@ fn name_of(rule: Rule) -> &'static str {
         | Rule::device_item
         | Rule::goal_item
         | Rule::search_item
+        | Rule::evaluate_item
         | Rule::final_item
         | Rule::emit_item
         | Rule::kw_use
@@ -245,9 +247,20 @@ fn name_of(rule: Rule) -> &'static str {
         | Rule::kw_device
         | Rule::kw_goal
         | Rule::kw_search
+        | Rule::kw_evaluate
         | Rule::kw_final
         | Rule::kw_emit => ITEM,
-        Rule::ident | Rule::label | Rule::param | Rule::setting | Rule::whole_setting => "a name",
+        Rule::ident
+        | Rule::arg_name
+        | Rule::part
+        | Rule::label
+        | Rule::param
+        | Rule::setting
+        | Rule::returns
+        | Rule::returns_key
+        | Rule::whole_setting
+        | Rule::whole_evaluation => "a name",
+        Rule::unit_name => "a unit",
         Rule::expr
         | Rule::range
         | Rule::sum
@@ -273,7 +286,7 @@ fn name_of(rule: Rule) -> &'static str {
         Rule::open_paren | Rule::args | Rule::params => "`(`",
         Rule::close_paren => "`)`",
         Rule::close_bracket => "`]`",
-        Rule::open_brace | Rule::body | Rule::settings | Rule::branches => "`{`",
+        Rule::open_brace | Rule::body | Rule::settings | Rule::evaluation | Rule::branches => "`{`",
         Rule::close_brace => "`}`",
         Rule::then => "`>`",
         Rule::comparison => "`<=` or `>=`",
@@ -325,7 +338,7 @@ fn name_of(rule: Rule) -> &'static str {
         | Rule::kw_minimize
         | Rule::kw_require
         | Rule::kw_pick => "`maximize`|`minimize`|`require`|`pick`",
-        Rule::measure => "a metric",
+        Rule::measure | Rule::returned => "a metric",
         Rule::kw_best => "`best`",
         _ => "",
     }

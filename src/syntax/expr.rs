@@ -158,7 +158,7 @@ impl Builder<'_> {
                 let mut value = missing(self.span(&p));
                 for part in p.into_inner() {
                     match part.as_rule() {
-                        Rule::ident => name = Some(self.ident(&part)),
+                        Rule::arg_name => name = Some(self.ident(&part)),
                         Rule::expr => value = self.expr(part),
                         _ => {}
                     }

@@ -38,6 +38,15 @@ pub(crate) fn item(item: &Item) -> String {
             out + "}\n"
         }
         Item::Search { algorithm, section: s } => format!("search {} {}\n", algorithm.name, section(s, 0)),
+        Item::Evaluate { kind, args: a, returns, section: s } => {
+            let head = format!("evaluate {}({}) {{\n", kind.name, args(a));
+            let lists = returns.iter().map(|(all, _)| {
+                let all: Vec<String> = all.iter().map(returned).collect();
+                format!("    metrics = [{}]\n", all.join(", "))
+            });
+            let settings = s.settings.iter().map(|s| setting(s, 1));
+            head + &lists.chain(settings).collect::<String>() + "}\n"
+        }
         Item::Final(s) => format!("final {}\n", section(s, 0)),
         Item::Emit { target, section: s } if s.settings.is_empty() => format!("emit {}\n", target.name),
         Item::Emit { target, section: s } => format!("emit {} {}\n", target.name, section(s, 0)),
@@ -50,14 +59,24 @@ fn indent(depth: usize) -> String {
 
 fn section(s: &Section, depth: usize) -> String {
     let mut out = String::from("{\n");
-    for setting in &s.settings {
-        let value = match &setting.value {
-            SettingValue::Expr(e) => format!("= {}", expr(e)),
-            SettingValue::Section(inner) => section(inner, depth + 1),
-        };
-        let _ = writeln!(out, "{}{} {value}", indent(depth + 1), setting.key.name);
+    for s in &s.settings {
+        out += &setting(s, depth + 1);
     }
     out + &indent(depth) + "}"
+}
+
+fn setting(s: &Setting, depth: usize) -> String {
+    let value = match &s.value {
+        SettingValue::Expr(e) => format!("= {}", expr(e)),
+        SettingValue::Section(inner) => section(inner, depth),
+    };
+    let on = s.device.as_ref().map(|d| format!(" on {}", d.name)).unwrap_or_default();
+    format!("{}{}{on} {value}\n", indent(depth), s.key.name)
+}
+
+fn returned(r: &Returned) -> String {
+    let unit = r.unit.as_ref().map(|u| format!(" in {}", u.name)).unwrap_or_default();
+    measure(&r.measure) + &unit
 }
 
 fn measure(m: &Measure) -> String {
@@ -69,8 +88,11 @@ fn measure(m: &Measure) -> String {
 
 fn goal(g: &Goal) -> String {
     match g {
-        Goal::Objective { maximize: true, measure: m, .. } => format!("maximize {}", measure(m)),
-        Goal::Objective { measure: m, .. } => format!("minimize {}", measure(m)),
+        Goal::Objective { maximize, measure: m, range, .. } => {
+            let word = if *maximize { "maximize" } else { "minimize" };
+            let range = range.as_ref().map(|r| format!(" in {}", expr(r))).unwrap_or_default();
+            format!("{word} {}{range}", measure(m))
+        }
         Goal::Require { measure: m, comparison, limit, .. } => {
             let on = m.device.as_ref().map(|d| format!(" on {}", d.name)).unwrap_or_default();
             format!("require {} {} {}{on}", m.metric.name, comparison.name, expr(limit))

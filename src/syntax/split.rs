@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-pub(super) const ITEMS: [&str; 9] =
-    ["use", "task", "block", "space", "device", "goal", "search", "final", "emit"];
+pub(super) const ITEMS: [&str; 10] =
+    ["use", "task", "block", "space", "device", "goal", "search", "evaluate", "final", "emit"];
 
 /// Deeper nesting of brackets than this is refused, so that parsing cannot exhaust the stack.
 pub(super) const MAX_DEPTH: usize = 64;

@@ -2,11 +2,14 @@
 #![allow(dead_code)]
 
 use super::net::{images, plain, same, Net};
+use super::specs::{checked, rng};
 use hytc::emit::rust::Metadata;
 use hytc::graph::{Act, Network, Op};
 use hytc::lower::lower;
 use hytc::quant::{calibrate, quantise, Quantised, Scale};
+use hytc::space::SearchSpace;
 use hytc::weights::Weights;
+use std::path::Path;
 
 /// MobileNetV1 0.25, 96x96x3, 2 classes: MLPerf Tiny's network for visual wake words.
 pub fn mobilenet() -> Network {
@@ -55,6 +58,22 @@ pub fn hybrid() -> Network {
     let t = n.op(Op::Unfold { patch: 4 }, &[x]);
     let t = n.hand_made_attention(t, 6);
     n.classify(t, 4)
+}
+
+/// Random points of `specs/<spec>.hyt`, by name.
+pub fn points(spec: &str, count: u64) -> Vec<(String, Network)> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("specs/{spec}.hyt"));
+    let space = checked(&std::fs::read_to_string(path).unwrap()).space;
+    let point = |seed| {
+        let network = space.network(&space.sample(&mut rng(seed))).unwrap();
+        (format!("{spec}_{seed}"), network)
+    };
+    (0..count).map(point).collect()
+}
+
+/// How many random networks or points a test takes: `HYTC_RANDOM_NETS`, or a few.
+pub fn count(few: u64) -> u64 {
+    std::env::var("HYTC_RANDOM_NETS").ok().and_then(|n| n.parse().ok()).unwrap_or(few)
 }
 
 /// What a crate says of itself.

@@ -14,7 +14,7 @@ pub struct Attention {
     pub head_dim: usize,
     /// The input's zero.
     pub zero_x: i32,
-    /// From products of queries and keys to 1/1024.
+    /// From products of queries and keys to 1/65536.
     pub score: Rescale,
     /// Bits that the exponentials lose, so that their sum has at most 23.
     pub drop: u32,

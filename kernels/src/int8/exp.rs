@@ -33,13 +33,17 @@ static LOW: [u16; 256] = [
     25745, 25720, 25695, 25670, 25645, 25620, 25595, 25570, 25545,
 ];
 
-/// `2^15 * exp(-u / 1024)`; 0 from 16384 on.
+/// `2^15 * exp(-u / 65536)`; 0 from `2^20` on.
 #[inline(always)]
 pub fn exp(u: i32) -> u32 {
-    let high = usize::try_from(u >> 8).ok().and_then(|i| HIGH.get(i));
-    let low = LOW.get((u & 255) as usize);
+    let high = usize::try_from(u >> 14).ok().and_then(|i| HIGH.get(i));
+    let low = LOW.get((u >> 6 & 255) as usize);
     match (high, low) {
-        (Some(high), Some(low)) => (u32::from(*high) * u32::from(*low) + (1 << 14)) >> 15,
+        (Some(high), Some(low)) => {
+            let e = (u32::from(*high) * u32::from(*low) + (1 << 14)) >> 15;
+            // Between the entries `exp(-x)` is `1 - x`.
+            e - ((e * (u as u32 & 63) + (1 << 15)) >> 16)
+        }
         _ => 0,
     }
 }

@@ -5,7 +5,7 @@ use super::requantise::{saturate, Rescale};
 /// What a layer norm knows besides its weights.
 #[derive(Clone, Copy)]
 pub struct LayerNorm {
-    /// `n^2 * eps / scale^2` for rows of `n` and the input's scale.
+    /// `256 * n^2 * eps / scale^2` for rows of `n` and the input's scale.
     pub eps: u64,
     /// Fractional bits of the normalised values.
     pub fraction: u32,
@@ -45,14 +45,15 @@ fn row(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
         squares += q * q;
     }
     let spread = i64::from(n) * i64::from(squares) - i64::from(sum) * i64::from(sum);
-    let variance = (spread as u64).saturating_add(s.eps).max(1);
+    let variance = ((spread as u64) << 8).saturating_add(s.eps).max(1);
     let zeros = variance.leading_zeros() & !1;
     let root = square_root(variance << zeros);
     let inverse = ((1 << 63) / u64::from(root).max(1)).min(u64::from(u32::MAX));
-    let shift = 63 - zeros / 2 - s.fraction;
+    let shift = 59 - zeros / 2 - s.fraction;
+    let half = 1i64 << (shift - 1);
     for ((q, weight), bias) in y.iter_mut().zip(weight).zip(bias) {
         let centred = i64::from(n * i32::from(*q) - sum);
-        let normalised = ((centred * inverse as i64) >> shift) as i32;
+        let normalised = ((centred * inverse as i64 + half) >> shift) as i32;
         let value = i32::from(*weight) * normalised + bias;
         *q = saturate(s.rescale.apply(value).saturating_add(s.zero));
     }

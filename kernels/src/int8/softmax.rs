@@ -3,7 +3,7 @@
 use super::exp::exp;
 use super::requantise::Rescale;
 
-/// Softmax of every row of `n`. `rescale` turns steps of the input into 1/1024.
+/// Softmax of every row of `n`. `rescale` turns steps of the input into 1/65536.
 #[inline(never)]
 pub fn softmax(x: &[i8], y: &mut [i8], n: usize, rescale: Rescale) {
     for (x, y) in x.chunks_exact(n.max(1)).zip(y.chunks_exact_mut(n.max(1))) {

@@ -108,6 +108,9 @@ impl Explorer<'_> {
                     None => DecisionKind::Categorical,
                 };
                 let (id, new) = self.decision(scope, name, values, kind, *shared, e.span);
+                if options.iter().all(|(_, o)| matches!(o.kind, ExprKind::Bool(_))) {
+                    self.out.scopes.mark_boolean(id);
+                }
                 let mut deps = Deps::from([id]);
                 let mut kinds = Vec::new();
                 let mut children = Vec::new();

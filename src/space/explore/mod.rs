@@ -174,7 +174,7 @@ impl Explorer<'_> {
     ) -> (DecisionId, bool) {
         let mut owners: Deps = self.owners.iter().copied().collect();
         self.control.iter().for_each(|c| owners.extend(c));
-        let decision = Decision { span, owners: owners.iter().copied().collect() };
+        let decision = Decision { span, owners: owners.iter().copied().collect(), boolean: false };
         let (id, earlier) = self.out.scopes.add_decision(scope, name, values, kind, decision);
         let guarded = !self.owners.is_empty() || !self.control.is_empty();
         let Some(first) = earlier else {

@@ -155,6 +155,7 @@ impl Explorer<'_> {
                 let values = vec!["off".to_string(), "on".to_string()];
                 let (id, _) = self.decision(at.scope, name, values, DecisionKind::Categorical, false, e.span);
                 self.optionals.insert(id);
+                self.out.scopes.mark_boolean(id);
                 self.owners.push(id);
                 let inner = self.enter(&at, name);
                 let mut subtree = Tree::new();
