@@ -37,7 +37,9 @@ pub fn status(project: &Project, watch: &dyn Watch) -> Result<Status, PipelineEr
         Settings { seed_points: seeds::points(project, &problem, watch)?, ..Settings::from_spec(spec) };
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
-    let mut study = Study::new(&project.checked.space, known_of, problem, settings);
+    let features_of = |p: &Point| project.features(p);
+    let mut study =
+        Study::new(&project.checked.space, known_of, problem, settings).with_features(&features_of);
     journal::view(&project.study_path().join("journal.jsonl"), &mut study, &identity(project))?;
     Ok(Status {
         algorithm: spec.algorithm.name().to_owned(),

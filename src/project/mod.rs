@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod design;
+#[cfg(feature = "search")]
 mod features;
 mod limits;
 mod lock;

@@ -1,8 +1,8 @@
 //! What a study's models and its use of the budget are worth.
 
 use super::design::Design;
-use super::mobo::{Foretold, Mobo};
-use super::study::{Outcome, Record, Study};
+use super::mobo::{modelled, Foretold, Mobo};
+use super::study::{Outcome, Record, Source, Study};
 use serde::Serialize;
 
 /// Results that a check of a model needs.
@@ -29,7 +29,7 @@ pub struct ModelCheck {
 /// What one way of choosing trials has used and brought.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
-    /// `seed points`, `initial design` or the algorithm.
+    /// `seed points`, `initial design`, the algorithm, or `random` where that found nothing.
     pub source: String,
     /// Trials given out.
     pub trials: usize,
@@ -56,24 +56,16 @@ impl Study<'_> {
         if done.len() < NEEDED {
             return Vec::new();
         }
-        let x: Vec<Vec<f64>> = done.iter().map(|r| design.encoder.encode(&r.trial.point, &r.known)).collect();
-        let mut names: Vec<(&str, bool)> = Vec::new();
-        for o in self.problem.objectives.iter().filter(|o| !o.known) {
-            names.push((&o.name, o.maximize));
-        }
-        for l in self.problem.limits.iter().filter(|l| !l.known) {
-            if !names.iter().any(|(n, _)| *n == l.name) {
-                names.push((&l.name, l.at_least));
-            }
-        }
+        let encode = |r: &&Record| self.explorer.encode(&design.encoder, &r.trial.point, Some(&r.known));
+        let Some(x) = done.iter().map(encode).collect::<Option<Vec<_>>>() else { return Vec::new() };
         // Models of its own: those of the study stay as they are.
         let mut mobo = Mobo::default();
-        names
+        modelled(&self.problem)
             .into_iter()
-            .filter_map(|(name, maximize)| {
+            .filter_map(|(name, maximize, positive)| {
                 let raw = done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?;
                 let (logarithmic, pairs) =
-                    mobo.foretell(name, maximize, &x, &raw, design.encoder.groups())?;
+                    mobo.foretell(name, maximize, &x, positive, &raw, design.encoder.groups())?;
                 let inside = |z: f64| {
                     let n = pairs.iter().filter(|p| (p.result - p.mean).abs() <= z * p.sd).count();
                     n as f64 / pairs.len() as f64
@@ -94,15 +86,15 @@ impl Study<'_> {
     /// The budget by the source of trials.
     pub fn shares(&self) -> Vec<Share> {
         let front = self.front();
-        let seeds = self.settings.seed_points.len();
         let mut shares: Vec<Share> = Vec::new();
         for r in &self.records {
-            let source = match r.trial.number {
-                n if n < seeds => "seed points",
-                n if n < self.settings.initial => "initial design",
-                _ => self.settings.algorithm.name(),
+            let source = match r.trial.source {
+                Source::Seed => "seed points",
+                Source::Initial => "initial design",
+                Source::Chosen => self.settings.algorithm.name(),
+                Source::Random => "random",
             };
-            if shares.last().is_none_or(|s| s.source != source) {
+            if !shares.iter().any(|s| s.source == source) {
                 let source = source.to_owned();
                 shares.push(Share {
                     source,
@@ -114,7 +106,7 @@ impl Study<'_> {
                     on_front: 0,
                 });
             }
-            let Some(share) = shares.last_mut() else { continue };
+            let Some(share) = shares.iter_mut().find(|s| s.source == source) else { continue };
             share.trials += 1;
             share.on_front += usize::from(front.contains(&r.trial.number));
             share.steps += r.curve.len();

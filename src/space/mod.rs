@@ -137,6 +137,14 @@ impl Space {
         }
     }
 
+    /// The operators of a point's network, one after the other with the facts of their first input and
+    /// of their output, several times faster than [`Space::network`]. `None` where it is no network.
+    pub fn operators(&self, point: &Point, each: &mut dyn FnMut(&Op, Fact, Fact)) -> Option<()> {
+        let mut choose = |id: DecisionId| point.0.get(id).copied().flatten().unwrap_or(0);
+        let mut run = Run::new(&self.program, &self.scopes, &mut choose, Telling { each });
+        run.run(NodeId::new(0)).ok().map(|_| ())
+    }
+
     /// Runs the space for its shapes only.
     fn try_out(&self, choose: &mut dyn FnMut(DecisionId) -> u32) -> (Outcome, run::Trace) {
         let mut run = Run::new(&self.program, &self.scopes, choose, Shapes);
@@ -383,6 +391,19 @@ fn number(label: &str) -> serde_json::Value {
     match label.parse::<f64>() {
         Ok(x) if x.is_finite() => x.into(),
         _ => label.into(),
+    }
+}
+
+/// A sink that tells of every operator.
+struct Telling<'a> {
+    each: &'a mut dyn FnMut(&Op, Fact, Fact),
+}
+
+impl Sink for Telling<'_> {
+    fn op(&mut self, op: Op, scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Diagnostic> {
+        let flow = Shapes.op(op, scope, span, inputs)?;
+        (self.each)(&op, inputs.first().map_or(flow.1, |i| i.1), flow.1);
+        Ok(flow)
     }
 }
 
