@@ -225,10 +225,18 @@ fn compile_searches_once_and_then_emits_from_the_lock() {
     let (before, lock) = (files(&lab.path("out")), lab.read("net.hyt.lock"));
     let journal = lab.read("net.study/journal.jsonl");
     std::fs::remove_dir_all(lab.path("out")).unwrap();
+    // A kernel of another network goes; what the user put there stays.
+    std::fs::create_dir_all(lab.path("out/net/src/kernels")).unwrap();
+    for stale in ["attention", "layer_norm"] {
+        lab.write(&format!("out/net/src/kernels/{stale}.rs"), "of another network");
+    }
+    lab.write("out/net/notes.txt", "mine");
     let begun = Instant::now();
     let again = lab.succeed("compile net.hyt --json");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert!(again.err.contains("is current"), "{}", again.err);
+    assert_eq!(lab.read("out/net/notes.txt"), b"mine");
+    std::fs::remove_file(lab.path("out/net/notes.txt")).unwrap();
     assert_eq!(files(&lab.path("out")), before);
     assert_eq!(again.json(), result);
     assert_eq!((lab.read("net.hyt.lock"), lab.read("net.study/journal.jsonl")), (lock.clone(), journal));
@@ -268,6 +276,28 @@ fn a_lock_that_is_not_current_is_refused_and_said_why() {
     assert!(lab.fail("compile net.hyt --locked", 3).contains("the data have changed"));
     std::fs::write(lab.path("images/test-images-idx3-ubyte"), images).unwrap();
     lab.succeed("compile net.hyt --locked");
+
+    // Figures that somebody made up.
+    let lock = String::from_utf8(lab.read("net.hyt.lock")).unwrap();
+    for (key, value) in
+        [("params", "7"), ("macs", "7"), ("flash_bytes", "7"), ("ram_bytes", "7"), ("accuracy", "1.5")]
+    {
+        let line = format!("  {key}: ");
+        let at = lock.find(&line).unwrap() + line.len();
+        let end = at + lock[at..].find('\n').unwrap();
+        lab.write("net.hyt.lock", &format!("{}{value}{}", &lock[..at], &lock[end..]));
+        let said = lab.fail("compile net.hyt --locked", 3);
+        assert!(said.contains(&format!("`{key}` {value}")), "{said}");
+    }
+    lab.write("net.hyt.lock", &lock);
+    // Damaged images are no reason to look away, images that are not there are.
+    let labels = lab.read("images/test-labels-idx1-ubyte");
+    std::fs::remove_file(lab.path("images/test-labels-idx1-ubyte")).unwrap();
+    assert!(lab.fail("compile net.hyt --locked", 1).contains("test-labels-idx1-ubyte"));
+    std::fs::write(lab.path("images/test-labels-idx1-ubyte"), labels).unwrap();
+    std::fs::rename(lab.path("images"), lab.path("away")).unwrap();
+    assert!(lab.succeed("compile net.hyt --locked").err.contains("not compared"));
+    std::fs::rename(lab.path("away"), lab.path("images")).unwrap();
 
     std::fs::write(lab.path("net.hyt.safetensors"), &weights[..weights.len() - 1]).unwrap();
     let said = lab.fail("compile net.hyt", 1);
@@ -461,6 +491,13 @@ fn bad_images_are_named() {
     assert!(said.contains("class `plain` has no image") && said.contains("images/test"), "{said}");
     assert!(said.contains("net.hyt:6:"), "the line of `test`: {said}");
 
+    // One path is a part of the other.
+    lab.write("net.hyt", &SPEC.replace("idx(\"images/test\")", "idx(\"images/t\")"));
+    write_idx(&lab.path("images/t"), 60, 2);
+    let said = said_of(&|| std::fs::write(&train, &bytes[..1000]).unwrap());
+    assert!(said.contains("net.hyt:5:"), "the line of `train`: {said}");
+    std::fs::write(&train, &bytes).unwrap();
+
     // Folders.
     let folders = SPEC
         .replace("idx(\"images/train\")", "folder(\"pictures/train\")")
@@ -582,4 +619,82 @@ fn a_journal_cut_off_while_it_was_written_loses_its_last_line_only() {
     lab.write("net.study/journal.jsonl", &text);
     let said = lab.fail("compile net.hyt", 1);
     assert!(said.contains("journal.jsonl, line") && said.contains("changed after it was written"), "{said}");
+}
+
+#[test]
+fn a_closed_or_full_standard_output_is_no_panic() {
+    let lab = Lab::new();
+    for line in [
+        "check net.hyt",
+        "space net.hyt",
+        "cost net.hyt",
+        "cost net.hyt --json",
+        "graph net.hyt",
+        "dump net.hyt",
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let out = lab.command(line).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let err = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!((out.status.code(), err.as_str()), (Some(0), ""), "hytc {line}: the reader has gone");
+
+        #[cfg(target_os = "linux")]
+        {
+            let full = std::fs::File::create("/dev/full").unwrap();
+            let out = lab.command(line).stdout(full).stderr(Stdio::piped()).output().unwrap();
+            let err = String::from_utf8_lossy(&out.stderr).into_owned();
+            assert_eq!(out.status.code(), Some(1), "hytc {line}: {err}");
+            assert!(err.contains("error: standard output cannot be written"), "hytc {line}: {err}");
+        }
+    }
+}
+
+#[test]
+fn numbers_that_mean_nothing_are_a_wrong_command_line() {
+    let lab = Lab::new();
+    for line in [
+        "verify net.hyt --images 0",
+        "verify net.hyt --tolerance nan",
+        "verify net.hyt --tolerance -1",
+        "train net.hyt --epochs 0",
+        "search net.hyt --workers 0",
+        "compile net.hyt --workers 0",
+        "graph net.hyt --out net.pdf",
+    ] {
+        lab.fail(line, 2);
+    }
+}
+
+#[test]
+fn limits_that_nothing_keeps_are_errors_only_where_that_is_proved() {
+    let lab = Lab::new();
+    // Six points: all are looked at.
+    lab.write("small.hyt", &SPEC.replace("ram <= 32 KiB", "ram <= 1 KiB"));
+    let said = lab.fail("check small.hyt", 1);
+    assert!(said.contains("error[E0704]: no network of the space keeps this limit on board"), "{said}");
+    // Too many to look at, so what was not found may be there.
+    let blocks =
+        (0..12).map(|i| format!("let w{i} = choice(4, 6, 8)\n    conv(w{i}, 3)\n    ")).collect::<String>();
+    let large =
+        SPEC.replace("conv_bn(", &format!("{blocks}conv_bn(")).replace("ram <= 32 KiB", "ram <= 1 KiB");
+    lab.write("large.hyt", &large);
+    let said = lab.succeed("check large.hyt");
+    assert!(
+        said.err.contains("warning[E0704]: no network was found in the space that keeps"),
+        "{}",
+        said.err
+    );
+    // The image alone needs 576 bytes.
+    lab.write("image.hyt", &large.replace("ram <= 1 KiB", "ram <= 0.5 KiB"));
+    assert!(lab.fail("check image.hyt", 1).contains("error[E0704]"));
+    // A device's memory is a limit too.
+    let profile =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/devices/stm32f446.yaml")).unwrap();
+    let at = profile.find("ram_bytes").unwrap();
+    let value = at + profile[at..].find("value: ").unwrap() + "value: ".len();
+    let end = value + profile[value..].find(|c: char| !c.is_ascii_digit()).unwrap();
+    lab.write("tiny.yaml", &format!("{}1024{}", &profile[..value], &profile[end..]));
+    lab.write("tiny.hyt", &SPEC.replace("\"stm32f446\"", "\"tiny.yaml\""));
+    let said = lab.fail("check tiny.hyt", 1);
+    assert!(said.contains("fits the ram of board, 1.0 KiB") && said.contains("device board"), "{said}");
 }

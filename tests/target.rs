@@ -44,7 +44,7 @@ fn mobilenet_on_every_target() {
         assert!(sum.abs_diff(m.instructions) < m.instructions / 100, "{sum} of {}", m.instructions);
         match board.name {
             "cortex-m4" => assert!(m.instructions <= 45_000_000),
-            "cortex-m55" => assert!(m.instructions <= 10_500_000),
+            "cortex-m55" => assert!(m.instructions <= 10_000_000),
             _ => {}
         }
     }

@@ -41,11 +41,12 @@ pub(super) fn open(name: &'static str, sources: &Sources) -> Result<Bench, Bench
         .map_err(|e| BenchError::Evaluation(e.to_string()))?;
     let project = Arc::new(project);
     let mut program = Program::start(sources)?;
-    let (space, known) = (project.clone(), project.clone());
+    let (space, known, features) = (project.clone(), project.clone(), project.clone());
     Ok(Bench {
         name,
         space: Box::new(Space(space)),
         known: Box::new(move |p: &Point| known.known_point(p)),
+        features: Some(Box::new(move |p: &Point| features.features(p))),
         problem: problem(vec![target("accuracy", true), target("latency", false)], Vec::new()),
         reference: vec![75.0, 3500.0],
         trials: 120,

@@ -18,12 +18,15 @@ mod synthetic;
 
 use crate::check::spec::Algorithm;
 use crate::search::volume::hypervolume;
-use crate::search::{Known, Limit, Outcome, Problem, Quantity, Settings, Study, Target, Trial};
+use crate::search::{Features, Known, Limit, Outcome, Problem, Quantity, Settings, Study, Target, Trial};
 use crate::space::{DecisionInfo, Point, SearchSpace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+
+/// Measures a trial.
+type Evaluate = dyn FnMut(&Trial) -> Result<Metrics, BenchError>;
 
 /// The names of the problems.
 pub const PROBLEMS: [&str; 8] =
@@ -68,13 +71,15 @@ pub struct Bench {
     pub space: Box<dyn SearchSpace>,
     /// What is known of a point.
     pub known: Box<Known<'static>>,
+    /// The features of a point, cheaply.
+    pub features: Option<Box<Features<'static>>>,
     /// What is wanted.
     pub problem: Problem,
     /// Hypervolumes are measured to this point, in the objectives' units.
     pub reference: Vec<f64>,
     /// Evaluations of a run.
     pub trials: usize,
-    evaluate: Box<dyn FnMut(&Trial) -> Result<Metrics, BenchError>>,
+    evaluate: Box<Evaluate>,
 }
 
 /// One study of a problem.
@@ -129,6 +134,9 @@ impl Bench {
         let mut run = Run { seed: settings.seed, hypervolume: vec![], suggest_seconds: 0.0, seconds: vec![] };
         let mut front: Vec<Vec<f64>> = Vec::new();
         let mut study = Study::new(self.space.as_ref(), self.known.as_ref(), self.problem.clone(), settings);
+        if let Some(features) = &self.features {
+            study = study.with_features(features.as_ref());
+        }
         loop {
             let began = Instant::now();
             let asked = study.ask(1).map_err(|e| BenchError::Evaluation(e.to_string()))?;

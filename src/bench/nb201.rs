@@ -39,6 +39,7 @@ pub(super) fn open(name: &'static str, shared: &Path) -> Result<Bench, BenchErro
         name,
         space: Box::new(Grid(decisions)),
         known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
+        features: None,
         problem: problem(objectives, Vec::new()),
         reference,
         trials: 100,

@@ -30,13 +30,13 @@ pub(super) fn open(name: &'static str) -> Bench {
             kind: DecisionKind::Ordinal((0..LEVELS).map(value).collect()),
         })
         .collect();
-    // "At most 0": a violation relative to so small a limit is only compared, never scaled.
     let limit =
         Limit { name: "g".into(), quantity: Quantity::Plain, at_least: false, limit: 0.0, known: false };
     Bench {
         name,
         space: Box::new(Grid(decisions)),
         known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
+        features: None,
         problem: problem(
             (1..=objectives).map(|i| target(&format!("f{i}"), false)).collect(),
             if constrained { vec![limit] } else { Vec::new() },
@@ -65,7 +65,9 @@ pub(super) fn open(name: &'static str) -> Bench {
 fn dtlz2(x: &[f64], objectives: usize) -> Vec<f64> {
     let (position, distance) = x.split_at(objectives - 1);
     let g: f64 = distance.iter().map(|v| (v - 0.5) * (v - 0.5)).sum();
-    (1..=objectives).map(|m| (1.0 + g) * concave(position, m)).collect()
+    // DTLZ2 has cosines where WFG has sines: x mirrored.
+    let mirrored: Vec<f64> = position.iter().map(|v| 1.0 - v).collect();
+    (1..=objectives).map(|m| (1.0 + g) * concave(&mirrored, m)).collect()
 }
 
 /// The constraint of C2-DTLZ2 for two objectives (radius 0.2): at most 0 where it holds.

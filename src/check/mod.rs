@@ -218,6 +218,9 @@ fn items(
         .iter()
         .filter_map(|i| if let ast::Item::Task(s) = i { Some((s, s.span)) } else { None })
         .collect();
+    let mut shaky = diag::has_errors(found);
+    let before = found.len();
+    let errors_from = |at: usize, found: &[Diagnostic]| found.get(at..).is_some_and(diag::has_errors);
     let task = match only("task", tasks, found) {
         Some(s) => task::task(s, &lost, found),
         None => {
@@ -225,6 +228,7 @@ fn items(
             task::placeholder(end)
         }
     };
+    shaky |= errors_from(before, found);
     let mut devices: Vec<DeviceRef> = Vec::new();
     for i in &mine {
         let ast::Item::Device { name, profile, span } = i else { continue };
@@ -323,6 +327,7 @@ fn items(
         }
         emits.push(e);
     }
+    let before = found.len();
     let blocks: Vec<&ast::Block> = files
         .iter()
         .flat_map(|(_, f)| &f.items)
@@ -339,7 +344,9 @@ fn items(
     }
     let resolved = resolve::Resolver::new(blocks.clone(), task.classes.len(), lost, found)
         .run(body.unwrap_or(&empty), main);
-    if diag::has_errors(found) {
+    // The space can be explored if the task, the blocks and the space itself were read without errors;
+    // a mistake in the goal, say, hides no wrong shape.
+    if shaky || errors_from(before, found) {
         return None;
     }
     let body = body?;

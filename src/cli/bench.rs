@@ -5,10 +5,10 @@ use super::bench_search;
 use super::{bench_target, Done};
 
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, after_help = bench_target::AFTER)]
 pub(super) struct Args {
     #[command(flatten)]
-    target: Option<bench_target::Args>,
+    target: bench_target::Args,
     #[cfg(feature = "search")]
     #[command(subcommand)]
     what: Option<What>,
@@ -27,9 +27,5 @@ pub(super) fn run(args: &Args) -> Done {
     if let Some(What::Search(search)) = &args.what {
         return bench_search::run(search);
     }
-    match &args.target {
-        Some(target) => bench_target::run(target),
-        // Clap asks for a spec and a target.
-        None => Err(super::Failure::new("error: name a spec and a target, or `search`")),
-    }
+    bench_target::run(&args.target)
 }

@@ -1,6 +1,6 @@
 //! `hytc bench search`
 
-use super::common::error;
+use super::common::{error, out};
 use super::{Done, Failure};
 use crate::bench::{quartiles, Bench, Run, Sources, PROBLEMS};
 use crate::check::spec::Algorithm;
@@ -77,13 +77,13 @@ pub(super) fn run(args: &Args) -> Done {
             let value = serde_json::json!({
                 "problem": bench.name, "algorithm": algorithm.name(), "reference": bench.reference, "runs": runs,
             });
-            println!("{value}");
+            out(format_args!("{value}"))?;
         } else {
-            println!("{}", table(&bench, algorithm, &runs));
+            out(format_args!("{}", table(&bench, algorithm, &runs)))?;
         }
     }
     if let (false, Some(kib)) = (args.json, peak_memory()) {
-        println!("peak memory of this process: {} MB", kib / 1000);
+        out(format_args!("peak memory of this process: {} MB", kib / 1000))?;
     }
     Ok(ExitCode::SUCCESS)
 }

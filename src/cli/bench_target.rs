@@ -1,6 +1,6 @@
 //! `hytc bench SPEC --target ..`: emitted code measured on an emulated target.
 
-use super::common::{error, failed, open, point, print_json, PointArgs, PrecisionArg, SpecArgs};
+use super::common::{error, failed, open, out, point, print_json, PointArgs, PrecisionArg, SpecArgs};
 use super::{exit, Done, Failure};
 use crate::lower::plan;
 use crate::project::{Design, LockState, Project};
@@ -8,9 +8,10 @@ use crate::quant::interpret::interpret;
 use crate::quant::{calibrate, Calibration};
 use crate::target::{measure, Board, Measured, BOARDS};
 use crate::weights::Weights;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-const AFTER: &str = "Examples:
+pub(super) const AFTER: &str = "Examples:
   hytc bench specs/mobilenet_v1.hyt --target cortex-m4 --precision int8
   hytc bench specs/fashion.hyt --target cortex-m7 --precision int8 --point mixer=attention --json
 
@@ -20,22 +21,23 @@ The outputs are compared with the integer interpreter; a difference ends with ex
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
+#[group(skip)]
 pub(super) struct Args {
-    #[command(flatten)]
-    spec: SpecArgs,
+    /// The spec, a .hyt file
+    spec: Option<PathBuf>,
     #[command(flatten)]
     point: PointArgs,
     /// The emulated target
     #[arg(long, value_name = "NAME")]
-    target: String,
+    target: Option<String>,
     /// The numbers of the emitted code; only int8 can be measured
     #[arg(long, value_enum, default_value = "int8")]
     precision: PrecisionArg,
     /// Weights (safetensors), as `hytc train --out` writes them [default: the locked ones, or random]
     #[arg(long, value_name = "FILE")]
-    weights: Option<std::path::PathBuf>,
+    weights: Option<PathBuf>,
     /// Images to run, at least one
-    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(long, default_value_t = 10, value_name = "N", value_parser = super::common::at_least_one)]
     images: usize,
     /// Print JSON: `instructions`, `arena_bytes`, `flash_bytes`, `code_bytes`, `constant_bytes`,
     /// `stack_bytes`, `layers`, `identical`
@@ -44,20 +46,26 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Done {
-    let Some(board) = Board::named(&args.target) else {
-        let names: Vec<&str> = BOARDS.iter().map(|b| b.name).collect();
-        let m = format!("there is no target `{}`; there are {}", args.target, names.join(", "));
-        return Err(Failure::new(error(m)));
+    let names = BOARDS.map(|b| b.name).join(", ");
+    let (Some(spec), Some(target)) = (&args.spec, &args.target) else {
+        let help = format!("write `hytc bench SPEC --target NAME` with one of {names}");
+        return Err(Failure::new(format!(
+            "{}\n  = help: {help}",
+            error("there is no spec and target to measure")
+        )));
+    };
+    let Some(board) = Board::named(target) else {
+        return Err(Failure::new(error(format!("there is no target `{target}`; there are {names}"))));
     };
     if args.precision == PrecisionArg::Float {
         return Err(Failure::new(error("only int8 code can be measured; write `--precision int8`")));
     }
-    let project = open(&args.spec)?;
+    let project = open(&SpecArgs { spec: spec.clone() })?;
     let (point, origin) = point(&project, &args.point)?;
     let design = project.design(&point).map_err(failed(&project))?;
     let (mut weights, whose) = weights(&project, &design, args)?;
     let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
-    let (images, which) = images(&project, args.images.max(1));
+    let (images, which) = images(&project, args.images);
     if Calibration::load(&bound.lowered, &weights).is_none() {
         calibrate(&bound, &images).map_err(failed(&project))?.store(&bound.lowered, &mut weights);
     }
@@ -78,12 +86,15 @@ pub(super) fn run(args: &Args) -> Done {
             map.insert("images".into(), (images.len() / size).into());
             map.insert("decisions".into(), project.checked.space.describe(&point).into());
         }
-        print_json(&value);
+        print_json(&value)?;
     } else {
-        println!("{}: {origin}, {whose} weights, int8 on {}", project.name(), board.about);
-        println!("{}", table(&found));
+        out(format_args!("{}: {origin}, {whose} weights, int8 on {}", project.name(), board.about))?;
+        out(format_args!("{}", table(&found)))?;
         let same = if identical { "bit-identical to" } else { "DIFFERENT from" };
-        println!("results on {} {which} images {same} the integer interpreter", images.len() / size);
+        out(format_args!(
+            "results on {} {which} images {same} the integer interpreter",
+            images.len() / size
+        ))?;
     }
     Ok(if identical { ExitCode::SUCCESS } else { ExitCode::from(exit::DIFFERENT) })
 }

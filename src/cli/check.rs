@@ -1,6 +1,6 @@
 //! `hytc check`
 
-use super::common::{rendered, SpecArgs};
+use super::common::{out, rendered, say, SpecArgs};
 use super::{exit, Done, Failure};
 use crate::diag;
 use crate::project::{Project, ProjectError};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Done {
     };
     let failed = diag::has_errors(&found);
     if args.json {
-        super::common::print_json(&diag::to_json(&found, &sources));
+        super::common::print_json(&diag::to_json(&found, &sources))?;
         return Ok(if failed { ExitCode::from(exit::FAILED) } else { ExitCode::SUCCESS });
     }
     let text = rendered(&found, &sources);
@@ -44,8 +44,8 @@ pub(super) fn run(args: &Args) -> Done {
         return Err(Failure::new(text));
     }
     if !text.is_empty() {
-        anstream::eprintln!("{text}");
+        say(format_args!("{text}"));
     }
-    println!("{summary}");
+    out(format_args!("{summary}"))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@ use crate::diag::{self, Diagnostic};
 use crate::project::{LockState, Project, ProjectError};
 use crate::source::Sources;
 use crate::space::Point;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +42,15 @@ impl PrecisionArg {
             PrecisionArg::Float => "float",
             PrecisionArg::Int8 => "int8",
         }
+    }
+}
+
+/// A count on the command line that must be at least one.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".to_string()),
+        Ok(n) => Ok(n),
+        Err(e) => Err(format!("{e}")),
     }
 }
 
@@ -81,7 +91,7 @@ impl From<ProjectError> for Failure {
 pub(super) fn open(args: &SpecArgs) -> Result<Project, Failure> {
     let project = Project::open(&args.spec)?;
     if !project.warnings.is_empty() {
-        anstream::eprintln!("{}", rendered(&project.warnings, &project.sources));
+        say(format_args!("{}", rendered(&project.warnings, &project.sources)));
     }
     Ok(project)
 }
@@ -142,16 +152,58 @@ fn from_file(path: &Path) -> Result<Values, Failure> {
     }
 }
 
-/// Prints a JSON value, indented.
-pub(super) fn print_json(value: &impl serde::Serialize) {
-    // Values of maps with text keys cannot fail to serialise.
-    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+/// Prints a line, or lines, on standard output: what a verb gives. A reader who has seen enough and
+/// closed the pipe is no failure; the verb goes on to its exit code.
+///
+/// # Errors
+/// If the system refuses the text, as a full disk does.
+pub(super) fn out(text: impl std::fmt::Display) -> Result<(), Failure> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(error(format!("standard output cannot be written: {e}"))))
+        }
+        _ => Ok(()),
+    }
 }
 
-/// Writes files below a folder.
+/// Says something on standard error. Where nobody can hear it, that is nobody's failure.
+pub(super) fn say(text: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Prints a JSON value, indented.
+///
+/// # Errors
+/// As [`out`].
+pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    // Values of maps with text keys cannot fail to serialise.
+    out(serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// Writes files below a folder, and removes kernels that an earlier emission left there and the
+/// network of this one does not need. Other files are the user's and stay.
 pub(super) fn write_all(folder: &Path, files: &[crate::project::Artifact]) -> Result<(), Failure> {
     for f in files {
         crate::project::write_atomic(&folder.join(&f.path), &f.bytes)?;
+    }
+    let kernels = files.iter().filter_map(|f| f.path.parent().filter(|p| p.ends_with("src/kernels")));
+    for place in kernels.collect::<BTreeSet<_>>() {
+        for kernel in hytc_kernels::sources::FLOAT.iter().chain(hytc_kernels::sources::INT8) {
+            let path = place.join(format!("{}.rs", kernel.name));
+            if files.iter().any(|f| f.path == path) {
+                continue;
+            }
+            let path = folder.join(path);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(crate::project::io(&path, "removed", e).into());
+                }
+                _ => {}
+            }
+        }
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `hytc compile`
 
-use super::common::{error, failed, open, print_json, write_all, SpecArgs};
+use super::common::{error, failed, open, out, print_json, say, write_all, SpecArgs};
 use super::{exit, Done, Failure};
 use crate::check::spec::Precision;
 use crate::project::{Artifact, Design, Lock, LockState, Project};
@@ -16,7 +16,9 @@ const AFTER: &str = "Examples:
 
 Writes beside the spec: SPEC.lock and SPEC.safetensors (keep both under version control), and
 NAME.study/ (the journal; an interrupted compile continues from it). Writes into --out:
-NAME.onnx, NAME/ (the crate), NAME.json (what was chosen).";
+NAME.onnx, NAME/ (the crate), NAME.json (what was chosen, and the front). In NAME.json, `accuracy`
+is of the test images for what was chosen, and of the validation images after the trial's short
+training for the points of `front`.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
@@ -33,7 +35,7 @@ pub(super) struct Args {
     #[arg(long)]
     research: bool,
     /// Trials at a time, at most the spec's `workers` [default: these]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     workers: Option<usize>,
     /// Print what was chosen as JSON
     #[arg(long)]
@@ -42,11 +44,15 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
-    let (lock, design, mut weights) = match project.lock(data_hash(&project).as_deref())? {
+    let data = data_hash(&project)?;
+    let (lock, design, mut weights) = match project.lock(data.as_deref())? {
         LockState::Current(lock) if !args.research => {
             let design = project.locked_design(&lock).map_err(failed(&project))?;
             let weights = project.locked_weights(&lock, &design)?;
-            anstream::eprintln!("{} is current: emitting from it", project.lock_path().display());
+            say(format_args!("{} is current: emitting from it", project.lock_path().display()));
+            if data.is_none() && lock.data.is_some() {
+                say("the images are not here, so they were not compared with those of the lock");
+            }
             (*lock, design, weights)
         }
         state => {
@@ -75,23 +81,27 @@ pub(super) fn run(args: &Args) -> Done {
         let summary = files.iter().find(|f| f.path.extension().is_some_and(|e| e == "json"));
         let value: serde_json::Value =
             summary.and_then(|f| serde_json::from_slice(&f.bytes).ok()).unwrap_or_default();
-        print_json(&value);
+        print_json(&value)?;
     } else {
-        print_summary(args, &lock, &files);
+        print_summary(args, &lock, &files)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) {
+fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) -> Result<(), Failure> {
     let m = &lock.chosen.metrics;
-    println!("chosen:");
+    out(format_args!("chosen:"))?;
     for (path, value) in &lock.chosen.decisions {
-        println!("  {path} = {value}");
+        out(format_args!("  {path} = {value}"))?;
     }
-    println!("  accuracy {:.2} %, {} parameters, {} MACs", m.accuracy * 100.0, m.params, m.macs);
-    println!("  RAM {:.1} KiB, flash {:.1} KiB", m.ram_bytes as f64 / 1024.0, m.flash_bytes as f64 / 1024.0);
+    out(format_args!("  accuracy {:.2} %, {} parameters, {} MACs", m.accuracy * 100.0, m.params, m.macs))?;
+    out(format_args!(
+        "  RAM {:.1} KiB, flash {:.1} KiB",
+        m.ram_bytes as f64 / 1024.0,
+        m.flash_bytes as f64 / 1024.0
+    ))?;
     for (device, ms) in &m.latency_ms {
-        println!("  {ms:.2} ms on {device} (predicted)");
+        out(format_args!("  {ms:.2} ms on {device} (predicted)"))?;
     }
     let mut wrote = Vec::new();
     for f in files {
@@ -104,7 +114,7 @@ fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) {
         }
     }
     wrote.dedup();
-    println!("wrote {}", wrote.join(", "));
+    out(format_args!("wrote {}", wrote.join(", ")))
 }
 
 /// Calibrates weights of an earlier version, which carry none.
@@ -123,16 +133,19 @@ fn calibrate(_: &Project, _: &Design, _: &mut Weights) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The hash of the data; `None` where they are not on this machine, as a build machine's need not be.
 #[cfg(feature = "train")]
-fn data_hash(project: &Project) -> Option<String> {
+fn data_hash(project: &Project) -> Result<Option<String>, Failure> {
     let task = &project.checked.spec.task;
-    task.train.as_ref()?;
-    crate::data::fingerprint(task, project.dir()).ok()
+    if task.train.is_none() || crate::data::absent(task, project.dir()) {
+        return Ok(None);
+    }
+    super::search::fingerprint(project).map(Some)
 }
 
 #[cfg(not(feature = "train"))]
-fn data_hash(_: &Project) -> Option<String> {
-    None
+fn data_hash(_: &Project) -> Result<Option<String>, Failure> {
+    Ok(None)
 }
 
 #[cfg(not(feature = "train"))]
@@ -148,7 +161,7 @@ fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights)
 fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
     use super::progress::Screen;
     if !why.is_empty() {
-        anstream::eprintln!("{}: {}", project.lock_path().display(), why.join("; "));
+        say(format_args!("{}: {}", project.lock_path().display(), why.join("; ")));
     }
     let screen = Screen::new();
     super::search::prepare(project)?;
@@ -160,7 +173,7 @@ fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design,
         let burn = crate::pipeline::Burn::new(project, &work.data, &work.hash, workers);
         super::search::search(project, &burn, args.research, args.workers, &screen)?
     };
-    anstream::eprintln!("\n{}", searched.table);
+    say(format_args!("\n{}", searched.table));
     let finished = crate::pipeline::finish(project, &searched, &work.data, &work.hash, &screen);
     screen.clear();
     let finished = finished.map_err(|e| super::search::failure(project, e))?;
@@ -168,10 +181,10 @@ fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design,
     let limits = &project.checked.spec.goal.requirements;
     for r in limits.iter().filter(|r| r.at_least && finished.lock.chosen.metrics.accuracy < r.limit) {
         let (line, _) = project.sources.line_column(r.span);
-        anstream::eprintln!(
+        say(format_args!(
             "warning: the chosen network reaches {:.2} % on the test images, less than line {line} requires",
             finished.lock.chosen.metrics.accuracy * 100.0
-        );
+        ));
     }
     Ok((finished.lock, finished.design, finished.weights))
 }

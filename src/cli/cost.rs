@@ -1,6 +1,6 @@
 //! `hytc cost`
 
-use super::common::{failed, open, point, print_json, PointArgs, PrecisionArg, SpecArgs};
+use super::common::{failed, open, out, point, print_json, PointArgs, PrecisionArg, SpecArgs};
 use super::Done;
 use crate::check::spec::Precision;
 use crate::cost::{cost, table, timeline};
@@ -45,13 +45,13 @@ pub(super) fn run(args: &Args) -> Done {
         if let Some(map) = value.as_object_mut() {
             map.insert("decisions".into(), project.checked.space.describe(&point).into());
         }
-        print_json(&value);
+        print_json(&value)?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}: {origin}, {}\n", project.name(), args.precision.name());
+    out(format_args!("{}: {origin}, {}\n", project.name(), args.precision.name()))?;
     if !args.ram {
-        println!("{}", table(&design.cost));
+        out(format_args!("{}", table(&design.cost)))?;
     }
-    println!("{}", timeline(&design.lowered, &design.plan));
+    out(format_args!("{}", timeline(&design.lowered, &design.plan)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `hytc dump`
 
-use super::common::{error, failed, open, point, PointArgs, SpecArgs};
+use super::common::{error, failed, open, out, point, PointArgs, SpecArgs};
 use super::{Done, Failure};
 use crate::lower::{lower_until, PASSES};
 use std::process::ExitCode;
@@ -32,6 +32,6 @@ pub(super) fn run(args: &Args) -> Done {
         let first = "\n  translate: Makes steps of the operators.";
         Failure::new(error(format!("there is no pass `{pass}`; the passes are{first}{all}")))
     })?;
-    print!("{lowered}");
+    out(lowered.to_string().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! `hytc graph`
 
-use super::common::{failed, open, point, PointArgs, SpecArgs};
-use super::Done;
+use super::common::{error, failed, open, out, point, PointArgs, SpecArgs};
+use super::{exit, Done, Failure};
 use crate::graph::draw;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,11 +38,17 @@ pub(super) fn run(args: &Args) -> Done {
     let (point, origin) = point(&project, &args.point)?;
     let network = project.checked.space.network(&point).map_err(failed(&project))?;
     let ending = args.out.as_ref().and_then(|o| o.extension()?.to_str());
-    let format = args.format.unwrap_or(match ending {
-        Some("svg") => Format::Svg,
-        Some("dot" | "gv") => Format::Dot,
-        _ => Format::Text,
-    });
+    let format = match (args.format, ending) {
+        (Some(format), _) => format,
+        (None, Some("svg")) => Format::Svg,
+        (None, Some("dot" | "gv")) => Format::Dot,
+        (None, Some("txt") | None) => Format::Text,
+        (None, Some(other)) => {
+            let m =
+                format!("hytc draws no .{other}: end the file's name in .svg, .dot or .txt, or say --format");
+            return Err(Failure::new(error(m)).code(exit::USAGE));
+        }
+    };
     let text = match format {
         Format::Text => format!("{origin}, hash {}\n\n{}", network.hash(), draw::text(&network)),
         Format::Dot => draw::dot(&network),
@@ -50,7 +56,7 @@ pub(super) fn run(args: &Args) -> Done {
     };
     match &args.out {
         Some(path) => crate::project::write_atomic(path, text.as_bytes())?,
-        None => print!("{text}"),
+        None => out(text.trim_end())?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -18,6 +18,8 @@ mod progress;
 #[cfg(feature = "search")]
 mod search;
 mod space;
+#[cfg(feature = "search")]
+mod status;
 #[cfg(feature = "train")]
 mod train;
 #[cfg(all(feature = "train", feature = "verify"))]
@@ -30,6 +32,8 @@ use std::process::ExitCode;
 mod exit {
     /// The spec, the data, a file or a result is not usable.
     pub(super) const FAILED: u8 = 1;
+    /// The command line asks for something that there is not.
+    pub(super) const USAGE: u8 = 2;
     /// `--locked`, and the lock is missing or not current.
     pub(super) const NOT_LOCKED: u8 = 3;
     /// The forms of a network do not agree.
@@ -77,6 +81,9 @@ enum Verb {
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "search")]
     Search(search::Args),
+    /// Show where a search stands and whether its models can be trusted
+    #[cfg(feature = "search")]
+    Status(status::Args),
     /// Train one network fully
     #[cfg(feature = "train")]
     Train(train::Args),
@@ -117,6 +124,8 @@ pub fn main() -> ExitCode {
         Verb::Bench(a) => bench::run(&a),
         #[cfg(feature = "search")]
         Verb::Search(a) => search::run(&a),
+        #[cfg(feature = "search")]
+        Verb::Status(a) => status::run(&a),
         #[cfg(feature = "train")]
         Verb::Train(a) => train::run(&a),
         Verb::Compile(a) => compile::run(&a),
@@ -126,7 +135,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(failure) => {
-            anstream::eprintln!("{}", failure.text.trim_end());
+            common::say(format_args!("{}", failure.text.trim_end()));
             ExitCode::from(failure.code)
         }
     }

@@ -1,5 +1,6 @@
 //! Progress on standard error: bars on a terminal, a line now and then elsewhere.
 
+use super::common::say;
 use crate::pipeline::{Event, Watch};
 use crate::search::Outcome;
 #[cfg(feature = "train")]
@@ -38,6 +39,8 @@ struct State {
     /// The epoch of the final training whose steps are done.
     #[cfg(feature = "train")]
     validating: usize,
+    /// The step that each training began this process with: more than 0 where it went on.
+    first: BTreeMap<Option<usize>, usize>,
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -53,7 +56,7 @@ impl Screen {
             if STOP.swap(true, Ordering::SeqCst) {
                 std::process::exit(i32::from(super::exit::STOPPED));
             }
-            anstream::eprintln!("stopping (again to end at once)");
+            say(format_args!("stopping (again to end at once)"));
         });
         Screen {
             bars: MultiProgress::new(),
@@ -67,7 +70,7 @@ impl Screen {
         if self.terminal {
             let _ = self.bars.println(text);
         } else {
-            anstream::eprintln!("{text}");
+            say(format_args!("{text}"));
         }
     }
 
@@ -91,12 +94,16 @@ impl Screen {
         let bar = ProgressBar::new(1000).with_style(style("  {prefix} {bar:24} {msg}")).with_prefix(name);
         let bar = if self.terminal { self.bars.add(bar) } else { bar };
         s.trainings.insert(trial, (bar, what));
+        s.first.remove(&trial);
     }
 
     #[cfg(feature = "train")]
     fn progress(&self, s: &mut State, trial: Option<usize>, p: &Progress) {
         let steps = (p.epochs * p.steps).max(1);
         let at = (p.epoch.saturating_sub(1) * p.steps + p.step).min(steps);
+        // What was trained by an earlier process took none of this one's time.
+        let first = *s.first.entry(trial).or_insert(at.saturating_sub(1));
+        let (fresh, rest) = (at - first.min(at), steps - first.min(at));
         let rate = p.images_per_second;
         let accuracy =
             p.validation_accuracy.map_or(String::new(), |a| format!(", validation {:.1} %", a * 100.0));
@@ -105,7 +112,7 @@ impl Screen {
         if let Some((bar, _)) = s.trainings.get(&trial) {
             if self.terminal {
                 bar.set_position((at * 1000 / steps) as u64);
-                let left = remaining(bar.elapsed(), at, steps);
+                let left = remaining(bar.elapsed(), fresh, rest);
                 bar.set_message(format!("{text}{left}"));
                 return;
             }
@@ -122,9 +129,9 @@ impl Screen {
                 None => s.began.map(|b| b.elapsed()),
                 Some(_) => None,
             };
-            let left = elapsed.map_or(String::new(), |e| remaining(e, at, steps));
+            let left = elapsed.map_or(String::new(), |e| remaining(e, fresh, rest));
             let name = trial.map_or("training".to_string(), |n| format!("trial {n}"));
-            anstream::eprintln!("  {name}: {text}{left}");
+            say(format_args!("  {name}: {text}{left}"));
             s.told = Some(Instant::now());
         }
     }
@@ -154,7 +161,7 @@ impl Screen {
                 bar.set_message(left.trim_start_matches(", ").to_string());
                 let _ = self.bars.println(line);
             }
-            _ => anstream::eprintln!("{line}{left}"),
+            _ => say(format_args!("{line}{left}")),
         }
         s.told = Some(Instant::now());
     }

@@ -1,8 +1,10 @@
 //! `hytc search`, and what `compile` shares with it.
 
-use super::common::{error, open, print_json, rendered, SpecArgs};
+use super::common::{error, open, out, print_json, rendered, say, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
+#[cfg(feature = "train")]
+use crate::check::spec::Task;
 #[cfg(feature = "train")]
 use crate::codes;
 #[cfg(feature = "train")]
@@ -11,6 +13,8 @@ use crate::pipeline::{self, Command, Evaluator, PipelineError, Searched};
 use crate::project::Project;
 use crate::search::journal::Journal;
 use crate::search::JournalError;
+#[cfg(feature = "train")]
+use crate::source::Span;
 #[cfg(feature = "train")]
 use crate::train::TrainData;
 use std::process::ExitCode;
@@ -30,7 +34,7 @@ pub(super) struct Args {
     #[arg(long)]
     research: bool,
     /// Trials at a time, at most the spec's `workers` [default: these]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     workers: Option<usize>,
     /// Print the study's summary as JSON
     #[arg(long)]
@@ -48,10 +52,10 @@ pub(super) fn run(args: &Args) -> Done {
     };
     research_done(&project);
     if args.json {
-        print_json(&searched.summary);
+        print_json(&searched.summary)?;
     } else {
-        println!("{}", searched.table);
-        println!("drawn to {}", project.study_path().join("front.svg").display());
+        out(format_args!("{}", searched.table))?;
+        out(format_args!("drawn to {}", project.study_path().join("front.svg").display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,8 +109,12 @@ pub(super) struct Work {
 /// Refuses a spec that no network can meet.
 pub(super) fn prepare(project: &Project) -> Result<(), Failure> {
     let impossible = project.impossible();
-    if !impossible.is_empty() {
-        return Err(Failure::new(rendered(&impossible, &project.sources)));
+    let text = rendered(&impossible, &project.sources);
+    if crate::diag::has_errors(&impossible) {
+        return Err(Failure::new(text));
+    }
+    if !text.is_empty() {
+        say(text);
     }
     Ok(())
 }
@@ -146,23 +154,35 @@ pub(super) fn read(project: &Project, screen: &Screen) -> Result<Work, Failure> 
         return Err(Failure::new(rendered(&[d], &project.sources)));
     }
     screen.note("reading the images");
-    let data_failure = |e: crate::data::DataError| {
-        let span = task.train.as_ref().map_or(task.span, |t| t.span);
-        let span = match (&e, &task.test) {
-            // The message names the file; the place should name the right line too.
-            (e, Some(test)) if e.to_string().contains(test.path.trim_start_matches("../")) => test.span,
-            _ => span,
-        };
-        Failure::new(rendered(&[e.diagnostic(span)], &project.sources))
-    };
-    let hash = crate::data::fingerprint(task, project.dir()).map_err(data_failure)?;
-    let data =
-        TrainData::load(task, project.dir(), project.checked.spec.search.seed).map_err(data_failure)?;
+    let train = task.train.as_ref().map_or(task.span, |t| t.span);
+    let data = TrainData::load(task, project.dir(), project.checked.spec.search.seed)
+        .map_err(|e| data_failure(project, &e, train))?;
     // Better to hear of bad test images now than after the search.
-    if task.test.is_some() {
-        crate::data::load_test(task, project.dir()).map_err(data_failure)?;
+    if let Some(test) = &task.test {
+        crate::data::load_test(task, project.dir()).map_err(|e| data_failure(project, &e, test.span))?;
     }
+    let hash = fingerprint(project)?;
     Ok(Work { data, hash })
+}
+
+/// The hash of the data.
+#[cfg(feature = "train")]
+pub(super) fn fingerprint(project: &Project) -> Result<String, Failure> {
+    let task = &project.checked.spec.task;
+    crate::data::fingerprint(task, project.dir()).map_err(|e| {
+        // The place is that of the images that cannot be read.
+        let train_only = Task { test: None, ..task.clone() };
+        let source = match crate::data::fingerprint(&train_only, project.dir()) {
+            Ok(_) => &task.test,
+            Err(_) => &task.train,
+        };
+        data_failure(project, &e, source.as_ref().map_or(task.span, |s| s.span))
+    })
+}
+
+#[cfg(feature = "train")]
+fn data_failure(project: &Project, e: &crate::data::DataError, span: Span) -> Failure {
+    Failure::new(rendered(&[e.diagnostic(span)], &project.sources))
 }
 
 /// Searches; where the study on disk is of another spec, or `research` is asked for, it is put aside
@@ -202,7 +222,7 @@ fn put_aside(project: &Project) -> Result<(), Failure> {
     let Some(free) = free else { return Ok(()) };
     std::fs::rename(&path, &free)
         .map_err(|e| Failure::new(error(format!("`{}` cannot be renamed: {e}", path.display()))))?;
-    anstream::eprintln!("the old study is kept as {}", free.display());
+    say(format_args!("the old study is kept as {}", free.display()));
     Ok(())
 }
 

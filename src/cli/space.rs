@@ -1,9 +1,10 @@
 //! `hytc space`
 
-use super::common::{open, print_json, SpecArgs};
+use super::common::{open, out, print_json, say, SpecArgs};
 use super::Done;
 use crate::space::{DecisionKind, SearchSpace, Size};
 use rand::SeedableRng;
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 const AFTER: &str = "Examples:
@@ -32,7 +33,15 @@ pub(super) fn run(args: &Args) -> Done {
     let space = &project.checked.space;
     let size = space.size();
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(args.seed);
-    let sample: Vec<_> = (0..args.sample).map(|_| space.describe(&space.sample(&mut rng))).collect();
+    let sample: Vec<_> = (0..args.sample).map(|_| space.sample(&mut rng)).collect();
+    let different = sample.iter().collect::<HashSet<_>>().len();
+    let sample: Vec<_> = sample.iter().map(|p| space.describe(p)).collect();
+    if different < sample.len() && !matches!(&size, Size::Exact(n) if *n < sample.len().into()) {
+        say(format_args!(
+            "note: only {different} of the {} points are different: the constraints leave few",
+            sample.len()
+        ));
+    }
     if args.json {
         let decisions: Vec<_> = space
             .decisions()
@@ -45,16 +54,16 @@ pub(super) fn run(args: &Args) -> Done {
         let exact = matches!(size, Size::Exact(_));
         print_json(&serde_json::json!({
             "size": size.to_string(), "exact": exact, "decisions": decisions, "sample": sample,
-        }));
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     let width = space.decisions().iter().map(|d| d.path.len()).max().unwrap_or(0);
     for d in space.decisions() {
-        println!("{:width$}  {}", d.path, d.values.join(" "));
+        out(format_args!("{:width$}  {}", d.path, d.values.join(" ")))?;
     }
-    println!("{} decisions, {size} points", space.decisions().len());
+    out(format_args!("{} decisions, {size} points", space.decisions().len()))?;
     for point in sample {
-        println!("{}", serde_json::Value::Object(point));
+        out(format_args!("{}", serde_json::Value::Object(point)))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `hytc train`
 
-use super::common::{error, failed, open, point, print_json, PointArgs, SpecArgs};
+use super::common::{error, failed, open, out, point, print_json, PointArgs, SpecArgs};
 use super::progress::Screen;
 use super::{Done, Failure};
 use crate::pipeline::{Event, Watch};
@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[command(flatten)]
     point: PointArgs,
     /// Epochs, instead of the spec's
-    #[arg(long)]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     epochs: Option<usize>,
     /// Seed of the weights and of the order of the images [default: the search's]
     #[arg(long)]
@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> Done {
     let screen = Screen::new();
     let work = super::search::read(&project, &screen)?;
     let mut config = spec.finish.clone();
-    config.epochs = args.epochs.unwrap_or(config.epochs).max(1);
+    config.epochs = args.epochs.unwrap_or(config.epochs);
     let seed = args.seed.unwrap_or(spec.search.seed);
     screen.event(Event::Start { trial: None, what: origin.to_string() });
     let trained = train(&design.network, &work.data, &config, seed, 0, &Told(&screen));
@@ -83,15 +83,15 @@ pub(super) fn run(args: &Args) -> Done {
             "validation_accuracy": trained.validation_accuracy,
             "best_epoch": trained.best_epoch,
             "history": trained.history,
-        }));
+        }))?;
         return Ok(ExitCode::SUCCESS);
     }
     for e in &trained.history {
         let validation = e.validation_accuracy.map_or("-".to_string(), |a| format!("{:.2} %", a * 100.0));
-        println!("epoch {:3}  loss {:.4}  validation {validation}", e.epoch, e.train_loss);
+        out(format_args!("epoch {:3}  loss {:.4}  validation {validation}", e.epoch, e.train_loss))?;
     }
     if let Some(a) = accuracy {
-        println!("test accuracy {:.2} % (weights of epoch {})", a * 100.0, trained.best_epoch);
+        out(format_args!("test accuracy {:.2} % (weights of epoch {})", a * 100.0, trained.best_epoch))?;
     }
     Ok(ExitCode::SUCCESS)
 }

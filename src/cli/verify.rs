@@ -1,6 +1,6 @@
 //! `hytc verify`
 
-use super::common::{error, failed, open, print_json, SpecArgs};
+use super::common::{error, failed, open, out, print_json, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
 use crate::pipeline::verify;
@@ -21,10 +21,10 @@ pub(super) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
     /// Test images to compare on [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     images: Option<usize>,
     /// Largest difference of a logit
-    #[arg(long, default_value_t = 1e-4)]
+    #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
     tolerance: f64,
     /// A Python with numpy and onnxruntime, to compare with ONNX Runtime too
     #[arg(long, value_name = "PYTHON")]
@@ -32,6 +32,14 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        Ok(_) => Err("it must be a number of at least 0".to_string()),
+        Err(e) => Err(format!("{e}")),
+    }
 }
 
 pub(super) fn run(args: &Args) -> Done {
@@ -64,19 +72,19 @@ pub(super) fn run(args: &Args) -> Done {
     screen.clear();
     let verified = result.map_err(|e| super::search::failure(&project, e))?;
     if args.json {
-        print_json(&verified);
+        print_json(&verified)?;
     } else {
-        println!("{} test images, against the trained network in burn:", verified.images);
-        println!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement");
+        out(format_args!("{} test images, against the trained network in burn:", verified.images))?;
+        out(format_args!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement"))?;
         for c in &verified.comparisons {
             let a = &c.agreement;
-            println!(
+            out(format_args!(
                 "{:22} {:>14.2e} {:>14.2e} {:>8.2} %",
                 c.what,
                 a.max_difference,
                 a.mean_difference,
                 a.argmax_agreement * 100.0
-            );
+            ))?;
         }
     }
     if verified.passed() {

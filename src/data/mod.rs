@@ -16,7 +16,7 @@ mod pipeline;
 mod split;
 
 pub use error::DataError;
-pub use fingerprint::fingerprint;
+pub use fingerprint::{absent, fingerprint};
 pub use pipeline::Pipeline;
 pub(crate) use split::shuffle;
 pub use split::{hold_out, subset};

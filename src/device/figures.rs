@@ -145,6 +145,15 @@ fn positive<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
     }
 }
 
+/// A figure in whole bytes.
+pub(super) fn bytes<'de, D: Deserializer<'de>>(d: D) -> Result<Figure, D::Error> {
+    let figure = Figure::deserialize(d)?;
+    match figure.value {
+        x if x.fract() == 0.0 => Ok(figure),
+        x => Err(D::Error::custom(format!("`value` is {x}, it must be a whole number of bytes"))),
+    }
+}
+
 fn not_negative<'de, D: Deserializer<'de>>(d: D, key: &str) -> Result<f64, D::Error> {
     match f64::deserialize(d)? {
         x if x.is_finite() && x >= 0.0 => Ok(x),

@@ -24,8 +24,10 @@ pub struct Profile {
     /// Clock frequency in hertz.
     pub clock_hz: Figure,
     /// Bytes of contiguous RAM that an arena can lie in.
+    #[serde(deserialize_with = "figures::bytes")]
     pub ram_bytes: Figure,
     /// Bytes of flash (or of whatever holds the program).
+    #[serde(deserialize_with = "figures::bytes")]
     pub flash_bytes: Figure,
     /// Power while computing, in milliwatts; without it no energy is predicted.
     #[serde(default)]

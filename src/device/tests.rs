@@ -51,6 +51,9 @@ fn errors_name_line_and_key() {
     assert!(e.message.contains("ram_bytes: `source` is empty"), "{e}");
     assert!(e.to_string().starts_with("mine.yaml:6:"), "{e}");
 
+    let e = with("ram_bytes", "ram_bytes: { value: 0.5, source: x }");
+    assert!(e.message.contains("ram_bytes: `value` is 0.5, it must be a whole number"), "{e}");
+
     let e = with("core", "core: [");
     assert!(e.line > 1, "{e}");
     for text in ["", "- 1", "name: x", "\u{0}", "a: &a [*a]"] {

@@ -124,22 +124,28 @@ fn train_final(
     let seed = spec.search.seed ^ crate::hash::fnv1a(b"final");
     let path = checkpoint_path(project);
     let control = Saving { watch, path: &path, failure: Mutex::new(None) };
-    let earlier = std::fs::read(&path).ok().and_then(|bytes| Checkpoint::from_bytes(&bytes).ok());
-    let trained = match earlier {
-        Some(checkpoint) => {
-            let epochs = checkpoint.epochs();
-            match resume(&design.network, data, &spec.finish, seed, 0, &control, checkpoint) {
-                // Of another network, configuration or data set: it is of no use here.
-                Err(TrainError::Checkpoint(_)) => {
-                    train(&design.network, data, &spec.finish, seed, 0, &control)
-                }
-                other => {
-                    watch.event(Event::Note(format!("the final training went on after epoch {epochs}")));
-                    other
+    let afresh = |why: &dyn std::fmt::Display| {
+        let m = format!("`{}` is of no use, the final training begins again: {why}", path.display());
+        watch.event(Event::Note(m));
+        train(&design.network, data, &spec.finish, seed, 0, &control)
+    };
+    let trained = match std::fs::read(&path) {
+        Ok(bytes) => match Checkpoint::from_bytes(&bytes) {
+            Ok(checkpoint) => {
+                let epochs = checkpoint.epochs();
+                watch.event(Event::Note(format!("going on with the final training after epoch {epochs}")));
+                match resume(&design.network, data, &spec.finish, seed, 0, &control, checkpoint) {
+                    // Of another network, configuration or data set.
+                    Err(e @ TrainError::Checkpoint(_)) => afresh(&e),
+                    other => other,
                 }
             }
+            Err(e) => afresh(&e),
+        },
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            train(&design.network, data, &spec.finish, seed, 0, &control)
         }
-        None => train(&design.network, data, &spec.finish, seed, 0, &control),
+        Err(e) => afresh(&e),
     };
     if let Ok(Some(failure)) = control.failure.into_inner() {
         watch.event(Event::Note(format!("the final training could not be saved on the way: {failure}")));

@@ -13,6 +13,7 @@ mod evaluator;
 mod finish;
 mod search;
 mod seeds;
+mod status;
 #[cfg(all(feature = "train", feature = "verify"))]
 mod verify;
 
@@ -25,6 +26,7 @@ pub use evaluator::{Evaluator, TrialControl};
 #[cfg(feature = "train")]
 pub use finish::{finish, Finished};
 pub use search::{problem, search, Searched};
+pub use status::{status, Status};
 #[cfg(all(feature = "train", feature = "verify"))]
 pub use verify::{verify, Comparison, Verified};
 

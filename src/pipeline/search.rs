@@ -5,10 +5,11 @@ use super::{seeds, Event, PipelineError, Watch};
 use crate::check::spec::Metric;
 use crate::evaluate::{Failure, Probation, Verdict as Standing};
 use crate::project::Project;
+use crate::search::journal::Identity;
 use crate::search::report::show;
 use crate::search::{
-    front_svg, JournalError, Known, Limit, Outcome, Problem, Quantity, Record, Sample, Session, Settings,
-    Study, StudySummary, Trial, Verdict,
+    front_svg, Finish, JournalError, Known, Limit, Outcome, Problem, Quantity, Record, Sample, Session,
+    Settings, Study, StudySummary, Trial, Verdict,
 };
 use crate::space::Point;
 use std::collections::BTreeMap;
@@ -79,20 +80,13 @@ pub fn search(
     let workers = workers.clamp(1, settings.window.max(1));
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
-    let study = Study::new(&project.checked.space, known_of, problem, settings);
+    let features_of = |p: &Point| project.features(p);
+    let study = Study::new(&project.checked.space, known_of, problem, settings).with_features(&features_of);
     let folder = project.study_path();
     std::fs::create_dir_all(&folder)
         .map_err(|e| PipelineError::Other(format!("`{}` cannot be made: {e}", folder.display())))?;
-    let mut identity = project.parts();
-    // What the study and the evaluator record themselves, or what may change without making the results
-    // others.
-    for part in ["search", "evaluate", "final", "devices", "goal"] {
-        identity.remove(part);
-    }
+    let mut identity = identity(project);
     identity.extend(evaluator.identity());
-    for (name, hash) in project.profile_hashes() {
-        identity.insert(format!("profile of {name}"), hash.clone());
-    }
     let (mut session, warning) = Session::open(&folder.join("journal.jsonl"), study, &identity)?;
     if let Some(w) = warning {
         watch.event(Event::Note(w));
@@ -100,7 +94,25 @@ pub fn search(
     let done = session.study().records().iter().filter(|r| r.outcome.is_some()).count();
     watch.event(Event::Search { done, trials });
     run(project, evaluator, &mut session, workers, watch)?;
+    if let Some(Finish::Exhausted(shortage)) = session.study().finish() {
+        let count = session.study().records().len();
+        watch.event(Event::Note(format!("the search ended after {count} of {trials} trials: {shortage}")));
+    }
     report(&session, &folder, project.name())
+}
+
+/// What the results of a study depend on besides its own settings and the evaluator.
+pub(super) fn identity(project: &Project) -> Identity {
+    let mut identity = project.parts();
+    // What the study and the evaluator record themselves, or what may change without making the results
+    // others.
+    for part in ["search", "evaluate", "final", "devices", "goal"] {
+        identity.remove(part);
+    }
+    for (name, hash) in project.profile_hashes() {
+        identity.insert(format!("profile of {name}"), hash.clone());
+    }
+    identity
 }
 
 /// What the thread of a trial says.

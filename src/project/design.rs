@@ -80,7 +80,7 @@ impl Project {
         Ok(crate::search::KnownPoint {
             hash: design.network.hash(),
             values: self.known_values(&design),
-            features: design.features(),
+            features: self.features(point).map(crate::search::Sketch::all).unwrap_or_default(),
         })
     }
 

@@ -1,63 +1,75 @@
-//! What the graph of a network tells a surrogate model for free.
+//! What the operators of a network tell a surrogate model for free, without building the network.
 
-use super::Design;
+use super::Project;
 use crate::graph::{Fact, Op};
+use crate::search::Sketch;
+use crate::space::Point;
 
 /// Stages told apart: from the input's resolution to a 32nd of it and less.
 const STAGES: usize = 6;
 
-/// Features of one stage: all layers at one resolution.
-#[derive(Clone, Copy, Default)]
-struct Stage {
-    width: f64,
-    layers: f64,
-    hidden: f64,
-}
-
-impl Design {
-    /// Features on scales where equal distances mean about equal changes: depth, share of attention,
-    /// logarithm (to base 2) of the mean width of the layers with weights, and for each stage (the
-    /// layers at one resolution) the logarithms of the width it ends with, of its number of layers,
-    /// and of its widest feed-forward layer.
-    pub fn features(&self) -> Vec<f64> {
-        let side = match self.network.input_fact() {
+impl Project {
+    /// Of a network's operators, on scales where equal distances mean about equal changes. General:
+    /// logarithms (to base 2) of weights and of multiply-accumulate operations, depth (layers with
+    /// weights), the share of attention among them. Sizes: for each stage (the layers at one
+    /// resolution) the logarithms of its width and of its widest layer on tokens. The width is that
+    /// of the last dense convolution without an activation behind it (what a bottleneck ends with, not
+    /// what it expands to), or where there is none of the last dense convolution. `None` where the point is no network.
+    pub fn features(&self, point: &Point) -> Option<Sketch> {
+        let side = match self.checked.space.input() {
             Fact::Map { h, .. } => h.max(1) as f64,
             _ => 1.0,
         };
-        let mut stages = [Stage::default(); STAGES];
-        let (mut at, mut depth, mut attention) = (0, 0.0, 0.0);
-        let mut widths = Vec::new();
-        for n in self.network.nodes() {
-            if let Fact::Map { c, h, .. } = n.output {
+        // Width, widest layer on tokens, width of the last convolution with an activation.
+        let mut stages = [[0.0f64; 3]; STAGES];
+        let mut last: Option<(usize, f64)> = None;
+        let (mut at, mut depth, mut attention, mut weights, mut macs) = (0, 0.0, 0.0, 0.0, 0.0);
+        self.checked.space.operators(point, &mut |op: &Op, input: Fact, output: Fact| {
+            if let Fact::Map { h, .. } = output {
                 at = ((side / h.max(1) as f64).log2().round().max(0.0) as usize).min(STAGES - 1);
-                if let Some(s) = stages.get_mut(at) {
-                    s.width = log2(c);
-                }
             }
-            let Some(stage) = stages.get_mut(at) else { continue };
-            match n.node.op {
-                Op::Conv { out, .. } | Op::Linear { out, .. } => {
-                    depth += 1.0;
-                    stage.layers += 1.0;
-                    widths.push(log2(out));
-                    if matches!(n.output, Fact::Tokens { .. }) {
-                        stage.hidden = stage.hidden.max(log2(out));
+            let cin = input.channels();
+            let own = match *op {
+                Op::Conv { out, window, groups, .. } => {
+                    if groups == 1 {
+                        end(&mut stages, last.replace((at, log2(out))), 0);
                     }
+                    (out * cin / groups.max(1) * window.kernel * window.kernel) as f64
                 }
-                Op::Attention { .. } => {
-                    depth += 1.0;
-                    stage.layers += 1.0;
+                Op::Linear { out, .. } => {
+                    if let (Fact::Tokens { .. }, Some([_, hidden, _])) = (output, stages.get_mut(at)) {
+                        *hidden = hidden.max(log2(out));
+                    }
+                    (out * cin) as f64
+                }
+                Op::Attention { heads, head_dim } => {
                     attention += 1.0;
+                    if let Fact::Tokens { groups, tokens, .. } = input {
+                        macs += 2.0 * (groups * tokens * tokens * heads * head_dim) as f64;
+                    }
+                    (4 * cin * heads * head_dim) as f64
                 }
-                _ => {}
-            }
-        }
-        // The classifier is as wide as there are classes, whatever the network.
-        widths.pop();
-        let mean = widths.iter().sum::<f64>() / widths.len().max(1) as f64;
-        let mut out = vec![depth, if depth > 0.0 { attention / depth } else { 0.0 }, mean];
-        out.extend(stages.iter().flat_map(|s| [s.width, (1.0 + s.layers).log2(), s.hidden]));
-        out
+                Op::Activation(_) => return end(&mut stages, last.take(), 2),
+                _ => return,
+            };
+            depth += 1.0;
+            weights += own;
+            macs += own * output.rows() as f64;
+        })?;
+        end(&mut stages, last, 0);
+        let share = attention / f64::max(depth, 1.0);
+        Some(Sketch {
+            general: vec![f64::max(weights, 1.0).log2(), f64::max(macs, 1.0).log2(), depth, share],
+            sizes: stages.iter().flat_map(|s| [if s[0] > 0.0 { s[0] } else { s[2] }, s[1]]).collect(),
+        })
+    }
+}
+
+/// Notes the width of a convolution in its stage.
+fn end(stages: &mut [[f64; 3]; STAGES], convolution: Option<(usize, f64)>, place: usize) {
+    let width = convolution.and_then(|(at, width)| Some((stages.get_mut(at)?.get_mut(place)?, width)));
+    if let Some((place, width)) = width {
+        *place = width;
     }
 }
 

@@ -45,6 +45,46 @@ mod maybe {
     }
 }
 
+impl Metrics {
+    /// What contradicts the figures computed of the same network, as sentences.
+    pub fn wrong(&self, computed: &Metrics) -> Vec<String> {
+        let mut out = Vec::new();
+        let counts = [
+            ("params", self.params, computed.params),
+            ("macs", self.macs, computed.macs),
+            ("flash_bytes", self.flash_bytes, computed.flash_bytes),
+            ("ram_bytes", self.ram_bytes, computed.ram_bytes),
+        ];
+        for (name, says, is) in counts.into_iter().filter(|(_, says, is)| says != is) {
+            out.push(format!("it says `{name}` {says}, the network has {is}"));
+        }
+        // The same sum may round differently on another machine.
+        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
+        let same = self.latency_ms.len() == computed.latency_ms.len()
+            && computed
+                .latency_ms
+                .iter()
+                .all(|(d, &is)| self.latency_ms.get(d).is_some_and(|&says| close(says, is)));
+        if !same {
+            out.push("its `latency_ms` is not what the network is predicted to take".to_string());
+        }
+        out
+    }
+
+    /// Accuracies that are no fractions, as sentences.
+    pub fn wrong_accuracies(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        let accuracies =
+            [("accuracy", Some(self.accuracy)), ("validation_accuracy", self.validation_accuracy)];
+        for (name, value) in accuracies {
+            if let Some(value) = value.filter(|v| *v < 0.0 || *v > 1.0) {
+                out.push(format!("its `{name}` {value} is no fraction between 0 and 1"));
+            }
+        }
+        out
+    }
+}
+
 /// One network: what was decided, and what it is worth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

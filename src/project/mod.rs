@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod design;
+#[cfg(feature = "search")]
 mod features;
 mod limits;
 mod lock;
@@ -16,7 +17,7 @@ use crate::check::{self, Checked};
 use crate::codes;
 use crate::device::{Profile, BUILTIN};
 use crate::diag::{self, Diagnostic};
-use crate::source::Sources;
+use crate::source::{Sources, Span};
 use crate::weights::Weights;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ pub enum ProjectError {
     Io {
         /// The file.
         path: PathBuf,
-        /// `read` or `written`.
+        /// `read`, `written` or `removed`.
         doing: &'static str,
         /// The system's reason.
         why: String,
@@ -88,7 +89,14 @@ impl Project {
     /// If a file cannot be read, or the spec has errors.
     pub fn open(path: &Path) -> Result<Project, ProjectError> {
         let bytes = std::fs::read(path).map_err(|e| io(path, "read", e))?;
-        let text = String::from_utf8(bytes).map_err(|_| io(path, "read", "it is not UTF-8 text"))?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let start = u32::try_from(e.utf8_error().valid_up_to()).unwrap_or(u32::MAX);
+            let mut sources = Sources::default();
+            let file = sources.add(path.to_string_lossy(), String::from_utf8_lossy(e.as_bytes()));
+            let span = Span { file, start, end: start.saturating_add(3) };
+            let d = Diagnostic::error(codes::SYNTAX, span, "the file is not UTF-8 text from here on");
+            ProjectError::Spec(Box::new((vec![d.help("save it as UTF-8")], sources)))
+        })?;
         Project::from_text(path, text)
     }
 
@@ -208,7 +216,12 @@ impl Project {
         let mut why = lock.differences(&self.parts(), &self.profile_hashes, data);
         if why.is_empty() {
             match self.locked_design(&lock) {
-                Ok(design) if design.network.hash() == lock.network => {}
+                Ok(design) if design.network.hash() == lock.network => {
+                    why.extend(lock.chosen.metrics.wrong(&self.metrics(&design, 0.0)));
+                    why.extend(lock.chosen.metrics.wrong_accuracies());
+                    let front = lock.front.iter().enumerate();
+                    why.extend(front.flat_map(|(i, e)| self.front_entry_wrong(i, e)));
+                }
                 Ok(_) => why.push("this version of hytc builds another network from the decisions".into()),
                 Err(d) => {
                     let first = d.first().map_or(String::new(), |d| format!(": {}", d.message));
@@ -217,6 +230,20 @@ impl Project {
             }
         }
         Ok(if why.is_empty() { LockState::Current(lock) } else { LockState::Stale(lock, why) })
+    }
+
+    /// What contradicts itself in a point of a lock's front.
+    fn front_entry_wrong(&self, index: usize, entry: &Entry) -> Vec<String> {
+        let point = self.checked.space.point(&entry.decisions, None);
+        let mut wrong = match point.and_then(|p| self.design(&p)) {
+            Ok(design) => entry.metrics.wrong(&self.metrics(&design, 0.0)),
+            Err(_) => vec!["it is no point of the space".to_string()],
+        };
+        // What a program returned is in a unit of its own.
+        if self.checked.spec.evaluate.is_none() {
+            wrong.extend(entry.metrics.wrong_accuracies());
+        }
+        wrong.into_iter().map(|why| format!("point {} of its front: {why}", index + 1)).collect()
     }
 
     /// The network of a lock's decisions.

@@ -2,7 +2,7 @@
 
 use super::encode::Encoder;
 use super::explore::{Candidate, Explorer, Shortage};
-use super::problem::Problem;
+use super::problem::{KnownPoint, Problem};
 use super::study::{stream, Settings};
 use crate::space::Point;
 use std::collections::HashSet;
@@ -37,10 +37,21 @@ impl Design {
             Err(_) if !seeds.is_empty() => seeds.clone(),
             other => other?,
         };
-        let sample: Vec<(Point, _)> = pool.iter().map(|c| (c.point.clone(), &c.known)).collect();
-        let encoder = Encoder::new(explorer.space.decisions(), &sample);
+        let seen = |c: &Arc<Candidate>| match explorer.features {
+            Some(f) => {
+                let features = f(&c.point).unwrap_or_default().all();
+                KnownPoint { features, ..KnownPoint::default() }
+            }
+            None => c.known.clone(),
+        };
+        let known: Vec<KnownPoint> = pool.iter().map(seen).collect();
+        let sample: Vec<(Point, &KnownPoint)> =
+            pool.iter().zip(&known).map(|(c, k)| (c.point.clone(), k)).collect();
+        let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
+        let seen = explorer.seen_in_sizes(&few, &mut rng);
+        let encoder = Encoder::new(explorer.space.decisions(), &seen, &sample);
         let pool: Vec<(Arc<Candidate>, Vec<f64>)> =
-            pool.iter().map(|c| (c.clone(), encoder.encode(&c.point, &c.known))).collect();
+            pool.iter().zip(&known).map(|(c, k)| (c.clone(), encoder.encode(&c.point, k))).collect();
         let points = choose(&seeds, &pool, &encoder, problem, settings.initial);
         Ok(Design { pool, encoder, points })
     }
@@ -91,7 +102,7 @@ fn choose(
     problem: &Problem,
     n: usize,
 ) -> Vec<Point> {
-    let decisions = encoder.decision_groups();
+    let decisions = if encoder.sees_sizes() { encoder.groups().len() } else { encoder.decision_groups() };
     let columns = encoder.groups().get(decisions.wrapping_sub(1)).map_or(0, |g| g.end);
     let ranks = spread(pool, problem);
     let weight = 1.0 / decisions.max(1) as f64;

@@ -83,12 +83,19 @@ impl Improvement {
 
     /// The expected hypervolume that a candidate adds.
     pub fn expected(&self, candidate: &[Marginal]) -> f64 {
+        self.expected_above(candidate, &vec![f64::NEG_INFINITY; candidate.len()])
+    }
+
+    /// The same where costs below `floors` count as those: beyond an ideal nothing is gained.
+    pub fn expected_above(&self, candidate: &[Marginal], floors: &[f64]) -> f64 {
+        let below =
+            |m: &Marginal, a: f64, floor: f64| if a > floor { m.below(a) - m.below(floor) } else { 0.0 };
         self.cells
             .iter()
             .map(|cell| {
                 let mut product = 1.0;
-                for ((m, low), high) in candidate.iter().zip(&cell.low).zip(&cell.high) {
-                    product *= m.below(*high) - m.below(*low);
+                for (((m, low), high), floor) in candidate.iter().zip(&cell.low).zip(&cell.high).zip(floors) {
+                    product *= below(m, *high, *floor) - below(m, *low, *floor);
                     if product <= 0.0 {
                         return 0.0;
                     }
@@ -215,6 +222,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn nothing_is_gained_beyond_an_ideal() {
+        let i = Improvement::new(&[vec![0.5, 0.5]], &[1.0, 1.0]);
+        let (a, b) = (Marginal::Exact(0.1), Marginal::Exact(0.4));
+        // Costs count from 0.3 on, so 0.1 is 0.3: 0.7 x 0.6 - 0.5 x 0.5.
+        assert!((i.expected_above(&[a, b], &[0.3, f64::NEG_INFINITY]) - 0.17).abs() < 1e-12);
+        assert!((i.expected(&[a, b]) - 0.29).abs() < 1e-12);
+        // max(y, c) for y around c: E[(1 - max(y, c))+] = (1 - c) - sd pdf(0) + nothing that matters.
+        let y = Marginal::Normal { mean: 0.3, sd: 0.01 };
+        let e = Improvement::new(&[], &[1.0]).expected_above(&[y], &[0.3]);
+        assert!((e - (0.7 - 0.01 * pdf(0.0))).abs() < 1e-9, "{e}");
     }
 
     #[test]

@@ -38,7 +38,8 @@ struct Coded {
 
 impl Encoder {
     /// An encoder for a space, scaled on a sample of its points.
-    pub fn new(decisions: &[DecisionInfo], sample: &[(Point, &KnownPoint)]) -> Encoder {
+    /// Decisions that are `seen` in the features have no columns of their own.
+    pub fn new(decisions: &[DecisionInfo], seen: &[bool], sample: &[(Point, &KnownPoint)]) -> Encoder {
         let mut groups = Vec::new();
         let mut width = 0;
         let mut push = |n: usize| {
@@ -50,7 +51,12 @@ impl Encoder {
             .enumerate()
             .map(|(d, info)| {
                 let conditional = sample.iter().any(|(p, _)| p.0.get(d).copied().flatten().is_none());
-                let coded = code(info, conditional);
+                let mut coded = code(info, conditional);
+                if seen.get(d) == Some(&true) {
+                    coded.values.iter_mut().for_each(Vec::clear);
+                    coded.absent.clear();
+                    return coded;
+                }
                 push(coded.absent.len());
                 coded
             })
@@ -104,7 +110,12 @@ impl Encoder {
 
     /// How many of the groups are decisions.
     pub fn decision_groups(&self) -> usize {
-        self.decisions.len()
+        self.decisions.iter().filter(|d| !d.absent.is_empty()).count()
+    }
+
+    /// Whether some decisions are seen in the features alone.
+    pub fn sees_sizes(&self) -> bool {
+        self.decisions.iter().any(|d| d.absent.is_empty())
     }
 
     /// The coordinates of a point.
@@ -196,7 +207,7 @@ mod tests {
             kind: DecisionKind::Categorical,
         };
         let none = (Point(vec![None]), &KnownPoint::default());
-        let e = Encoder::new(&[info], &[none]);
+        let e = Encoder::new(&[info], &[], &[none]);
         let at = |v: Option<u32>| e.encode(&Point(vec![v]), &KnownPoint::default());
         let d = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum() };
         assert_eq!(d(&at(None), &at(None)), 0.0);
@@ -217,7 +228,7 @@ mod tests {
             })
             .collect();
         let sample: Vec<_> = known.iter().map(|k| (Point(vec![]), k)).collect();
-        let e = Encoder::new(&[], &sample);
+        let e = Encoder::new(&[], &[], &sample);
         assert_eq!(e.groups().len(), 2, "one value and one feature");
         let x = e.encode(&sample[2].0, &known[2]);
         assert_eq!(x, vec![0.5, 0.5]);

@@ -1,7 +1,8 @@
 //! Feasible points: finding them, and saying honestly when there are none.
 
-use super::problem::{Known, KnownPoint, Limit, Problem};
-use crate::space::{Point, SearchSpace};
+use super::encode::Encoder;
+use super::problem::{Features, Known, KnownPoint, Limit, Problem};
+use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,11 +51,57 @@ pub struct Shortage {
     pub invalid: Option<String>,
 }
 
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let n = self.looked_at;
+        if self.exhaustive {
+            write!(f, "none of the {n} points of the space is new and keeps all requirements")
+        } else {
+            write!(f, "no new point that keeps all constraints and requirements was found among {n}")
+        }
+    }
+}
+
+/// Ordinal decisions with more values are finely graded: not every value is tried.
+const FINE: usize = 16;
+
+/// Whether a decision has so many ordered values that neighbours are as good as alike.
+pub(super) fn is_fine(info: &DecisionInfo) -> bool {
+    info.values.len() > FINE && matches!(info.kind, DecisionKind::Ordinal(_))
+}
+
+/// Another value of a decision at random: any, or a step whose length is uniform in its logarithm.
+fn other_value(info: &DecisionInfo, now: u32, rng: &mut dyn Rng) -> u32 {
+    let n = info.values.len() as u32;
+    if !is_fine(info) {
+        return (now + rng.random_range(1..n)) % n;
+    }
+    let step = (rng.random_range(0.0..1.0) * f64::from(n / 2).ln()).exp().round() as u32;
+    match rng.random_bool(0.5) {
+        true => now.checked_sub(step).unwrap_or(if now == 0 { step } else { 0 }).min(n - 1),
+        false if now + step < n => now + step,
+        false if now == n - 1 => n - 1 - step.min(n - 1),
+        false => n - 1,
+    }
+}
+
+/// The values to try beside one.
+fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
+    let n = info.values.len() as u32;
+    if !is_fine(info) {
+        return (0..n).filter(|v| *v != now).collect();
+    }
+    let steps = std::iter::successors(Some(1u32), |s| s.checked_mul(3)).take_while(|s| *s < n);
+    steps.flat_map(|s| [now.checked_sub(s), Some(now + s).filter(|v| *v < n)]).flatten().collect()
+}
+
 /// Looks at points and remembers what it saw.
 pub struct Explorer<'a> {
     /// The space.
     pub space: &'a dyn SearchSpace,
     known: &'a Known<'a>,
+    /// A cheap way to the features, where there is one.
+    pub features: Option<&'a Features<'a>>,
     problem: Problem,
     cache: HashMap<Point, Result<Arc<Candidate>, String>>,
     /// Hashes of the graphs that have a trial.
@@ -66,7 +113,15 @@ pub struct Explorer<'a> {
 impl<'a> Explorer<'a> {
     /// Nothing seen yet.
     pub fn new(space: &'a dyn SearchSpace, known: &'a Known<'a>, problem: Problem) -> Self {
-        Explorer { space, known, problem, cache: HashMap::new(), taken: HashSet::new(), calls: 0 }
+        Explorer {
+            space,
+            known,
+            features: None,
+            problem,
+            cache: HashMap::new(),
+            taken: HashSet::new(),
+            calls: 0,
+        }
     }
 
     /// What is known of a point.
@@ -91,6 +146,47 @@ impl<'a> Explorer<'a> {
         self.look(point).ok().filter(|c| c.violation <= 0.0 && !self.taken.contains(&c.known.hash))
     }
 
+    /// The coordinates of a point for the model. Where there is a cheap way to the features they are
+    /// all that the model sees beside the decisions; `known` is not looked at then, and may be `None`.
+    pub fn encode(&self, encoder: &Encoder, point: &Point, known: Option<&KnownPoint>) -> Option<Vec<f64>> {
+        match self.features {
+            Some(f) => {
+                let known = KnownPoint { features: f(point)?.all(), ..KnownPoint::default() };
+                Some(encoder.encode(point, &known))
+            }
+            None => known.map(|k| encoder.encode(point, k)),
+        }
+    }
+
+    /// For each decision whether the model sees it through the sizes of the network alone: it is
+    /// ordinal, and every change of it at every point of the sample moves one of the sizes or nothing.
+    pub fn seen_in_sizes(&self, sample: &[Point], rng: &mut dyn Rng) -> Vec<bool> {
+        let decisions = self.space.decisions();
+        let mut seen = vec![false; decisions.len()];
+        let Some(features) = self.features else { return seen };
+        for (d, info) in decisions.iter().enumerate() {
+            if matches!(info.kind, DecisionKind::Categorical) || is_fine(info) {
+                continue;
+            }
+            let mut changes = false;
+            let hidden = sample.iter().any(|point| {
+                let (Some(Some(now)), Some(here)) = (point.0.get(d).copied(), features(point)) else {
+                    return false;
+                };
+                (0..info.values.len() as u32).filter(|v| *v != now).any(|v| {
+                    let mut wish = point.0.clone();
+                    wish[d] = Some(v);
+                    let other = self.space.repair(&wish, rng).and_then(|p| features(&p));
+                    let Some(other) = other else { return false };
+                    changes |= other.sizes != here.sizes;
+                    other.sizes == here.sizes && other != here
+                })
+            });
+            seen[d] = changes && !hidden;
+        }
+        seen
+    }
+
     /// A point with some decisions changed: each with probability `rate`, at least one.
     pub fn mutate(&self, point: &Point, rate: f64, rng: &mut dyn Rng) -> Option<Point> {
         let decisions = self.space.decisions();
@@ -104,9 +200,7 @@ impl<'a> Explorer<'a> {
         let forced = open[rng.random_range(0..open.len())];
         for d in open {
             if d == forced || rng.random_bool(rate.clamp(0.0, 1.0)) {
-                let n = decisions[d].values.len() as u32;
-                let shift = rng.random_range(1..n);
-                wish[d] = wish[d].map(|v| (v + shift) % n);
+                wish[d] = wish[d].map(|v| other_value(&decisions[d], v, rng));
             }
         }
         self.space.repair(&wish, rng)
@@ -126,12 +220,13 @@ impl<'a> Explorer<'a> {
         self.space.repair(&wish, rng)
     }
 
-    /// All points that differ from `point` in one decision (and what depends on it).
+    /// The points that differ from `point` in one decision (and what depends on it): by all other
+    /// values, or where they are finely graded by steps of powers of three.
     pub fn neighbours(&self, point: &Point, rng: &mut dyn Rng) -> Vec<Point> {
         let mut out = Vec::new();
         for (d, info) in self.space.decisions().iter().enumerate() {
             let Some(Some(now)) = point.0.get(d).copied() else { continue };
-            for v in (0..info.values.len() as u32).filter(|v| *v != now) {
+            for v in near(info, now) {
                 let mut wish = point.0.clone();
                 wish[d] = Some(v);
                 if let Some(p) = self.space.repair(&wish, rng).filter(|p| p != point) {

@@ -8,9 +8,51 @@ use super::lbfgs::minimize;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use std::ops::Range;
 
+/// The stationary part of the covariance, a function of the scaled distance `r`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Matern with smoothness 5/2: `(1 + a + a^2/3) exp(-a)`, `a = sqrt(5) r` (equation 4.17).
+    Matern,
+    /// Squared exponential, `exp(-r^2/2)` (equation 4.9).
+    SquaredExponential,
+}
+
+impl Shape {
+    /// Both.
+    pub const ALL: [Shape; 2] = [Shape::Matern, Shape::SquaredExponential];
+
+    /// The correlation at a squared distance.
+    fn correlation(self, square: f64) -> f64 {
+        match self {
+            Shape::Matern => {
+                let a = (5.0 * square).sqrt();
+                (1.0 + a + a * a / 3.0) * (-a).exp()
+            }
+            Shape::SquaredExponential => (-0.5 * square).exp(),
+        }
+    }
+
+    /// The correlation, and minus twice its derivative by the squared distance.
+    fn with_slope(self, square: f64) -> (f64, f64) {
+        match self {
+            Shape::Matern => {
+                let a = (5.0 * square).sqrt();
+                let e = (-a).exp();
+                ((1.0 + a + a * a / 3.0) * e, 5.0 / 3.0 * (1.0 + a) * e)
+            }
+            Shape::SquaredExponential => {
+                let e = (-0.5 * square).exp();
+                (e, e)
+            }
+        }
+    }
+}
+
 /// Hyperparameters, as natural logarithms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hyper {
+    /// Of the stationary part.
+    pub shape: Shape,
     /// Length scale of each group of columns.
     pub lengths: Vec<f64>,
     /// Variance of the Matern part.
@@ -50,6 +92,7 @@ impl Hyper {
     pub fn prior(groups: usize) -> Hyper {
         let prior = Prior::new(groups);
         Hyper {
+            shape: Shape::Matern,
             lengths: vec![prior.length.0; groups],
             signal: prior.signal.0,
             linear: prior.linear.0,
@@ -61,9 +104,10 @@ impl Hyper {
         self.lengths.iter().copied().chain([self.signal, self.linear, self.noise]).collect()
     }
 
-    fn from_slice(v: &[f64]) -> Hyper {
+    fn from_slice(shape: Shape, v: &[f64]) -> Hyper {
         let groups = v.len().saturating_sub(3);
         Hyper {
+            shape,
             lengths: v[..groups].to_vec(),
             signal: v[groups],
             linear: v[groups + 1],
@@ -103,30 +147,31 @@ impl<'a> Observations<'a> {
         }
     }
 
-    /// Hyperparameters of greatest posterior density, from several fixed starts.
-    pub fn fit(&self, iterations: usize) -> Hyper {
+    /// Hyperparameters of greatest posterior density, from several fixed starts, and the negative
+    /// logarithm of that density (up to a constant).
+    pub fn fit(&self, shape: Shape, iterations: usize) -> (f64, Hyper) {
         let groups = self.groups.len();
         let start = Hyper::prior(groups);
         let short =
             Hyper { lengths: start.lengths.iter().map(|l| l - 1.5).collect(), linear: -3.0, ..start.clone() };
         let mut best: Option<(f64, Vec<f64>)> = None;
         for from in [start, short] {
-            let (value, at) = minimize(from.to_vec(), iterations, |v| self.loss(v));
+            let (value, at) = minimize(from.to_vec(), iterations, |v| self.loss(shape, v));
             if best.as_ref().is_none_or(|(b, _)| value < *b) {
                 best = Some((value, at));
             }
         }
         match best {
-            Some((value, at)) if value.is_finite() => Hyper::from_slice(&at),
-            _ => Hyper::prior(groups),
+            Some((value, at)) if value.is_finite() => (value, Hyper::from_slice(shape, &at)),
+            _ => (f64::INFINITY, Hyper { shape, ..Hyper::prior(groups) }),
         }
     }
 
     /// The negative logarithm of likelihood times prior, and its gradient; the constant mean is
     /// profiled out, so its derivative vanishes.
-    fn loss(&self, v: &[f64]) -> (f64, Vec<f64>) {
+    fn loss(&self, shape: Shape, v: &[f64]) -> (f64, Vec<f64>) {
         let (n, groups) = (self.x.len(), self.groups.len());
-        let hyper = Hyper::from_slice(v);
+        let hyper = Hyper::from_slice(shape, v);
         let inverse: Vec<f64> = hyper.lengths.iter().map(|l| (-2.0 * l).exp()).collect();
         let (signal, linear, noise) = (hyper.signal.exp(), hyper.linear.exp(), hyper.noise.exp());
         let mut square = vec![0.0; self.inner.len()];
@@ -139,10 +184,9 @@ impl<'a> Observations<'a> {
         // d matern / d log(length of g) = slope * distance_g / length_g^2
         let mut slope = square;
         for s in slope.iter_mut() {
-            let a = (5.0 * *s).sqrt();
-            let e = (-a).exp();
-            matern.push((1.0 + a + a * a / 3.0) * e);
-            *s = 5.0 / 3.0 * (1.0 + a) * e;
+            let (correlation, by_square) = shape.with_slope(*s);
+            matern.push(correlation);
+            *s = by_square;
         }
         let mut k = DMatrix::zeros(n, n);
         let mut pair = 0;
@@ -238,6 +282,7 @@ impl Solved {
 
 /// A posterior.
 pub struct Gp {
+    shape: Shape,
     groups: Vec<Range<usize>>,
     /// Multiplies each column.
     scale: Vec<f64>,
@@ -265,6 +310,7 @@ impl Gp {
             scale[g.clone()].fill((-l).exp());
         }
         let mut gp = Gp {
+            shape: hyper.shape,
             groups: groups.to_vec(),
             rows: x.iter().flat_map(|r| r.iter().zip(&scale).map(|(v, s)| v * s)).collect(),
             plain: x.iter().flatten().copied().collect(),
@@ -298,9 +344,8 @@ impl Gp {
 
     fn covariance(&self, scaled: &[f64], plain: &[f64], j: usize, width: usize) -> f64 {
         let other = j * width..(j + 1) * width;
-        let a = (5.0 * square_distance(scaled, &self.rows[other.clone()])).sqrt();
-        let matern = (1.0 + a + a * a / 3.0) * (-a).exp();
-        self.signal * matern + self.linear * dot(plain, &self.plain[other])
+        let correlation = self.shape.correlation(square_distance(scaled, &self.rows[other.clone()]));
+        self.signal * correlation + self.linear * dot(plain, &self.plain[other])
     }
 
     /// Mean and variance of the function (without noise) at coordinates.
@@ -375,7 +420,13 @@ mod tests {
     #[test]
     fn the_posterior_is_the_formula() {
         let (x, y, groups) = data(12);
-        let h = Hyper { lengths: vec![-0.3, 0.2, 0.5], signal: 0.1, linear: -1.0, noise: -4.0 };
+        let h = Hyper {
+            shape: Shape::Matern,
+            lengths: vec![-0.3, 0.2, 0.5],
+            signal: 0.1,
+            linear: -1.0,
+            noise: -4.0,
+        };
         let gp = Gp::new(&x, &y, &groups, &h).unwrap();
         // By hand: k* ' K^-1 (y - m) and k** - k*' K^-1 k*, the inverse by LU.
         let k = |a: &[f64], b: &[f64]| {
@@ -410,15 +461,17 @@ mod tests {
         let (x, y, groups) = data(15);
         let obs = Observations::new(&x, &y, &groups);
         let at = vec![-0.4, 0.3, 0.1, 0.2, -1.1, -3.0];
-        let (_, gradient) = obs.loss(&at);
-        for (i, g) in gradient.iter().enumerate() {
-            let step = |h: f64| {
-                let mut v = at.clone();
-                v[i] += h;
-                obs.loss(&v).0
-            };
-            let numeric = (step(1e-5) - step(-1e-5)) / 2e-5;
-            assert!((g - numeric).abs() < 1e-5 * (1.0 + g.abs()), "{i}: {g} {numeric}");
+        for shape in Shape::ALL {
+            let (_, gradient) = obs.loss(shape, &at);
+            for (i, g) in gradient.iter().enumerate() {
+                let step = |h: f64| {
+                    let mut v = at.clone();
+                    v[i] += h;
+                    obs.loss(shape, &v).0
+                };
+                let numeric = (step(1e-5) - step(-1e-5)) / 2e-5;
+                assert!((g - numeric).abs() < 1e-5 * (1.0 + g.abs()), "{shape:?} {i}: {g} {numeric}");
+            }
         }
     }
 
@@ -450,7 +503,7 @@ mod tests {
             (0..40).map(|_| (0..5).map(|_| rng.random_range(-0.5..0.5)).collect()).collect();
         let y: Vec<f64> = x.iter().map(|v| (5.0 * v[0]).sin() + 0.5 * (4.0 * v[3]).cos()).collect();
         let groups: Vec<_> = (0..5).map(|i| i..i + 1).collect();
-        let h = Observations::new(&x, &y, &groups).fit(60);
+        let (_, h) = Observations::new(&x, &y, &groups).fit(Shape::Matern, 60);
         let gp = Gp::new(&x, &y, &groups, &h).unwrap();
         let r = gp.relevance();
         assert!(r[0] > 5.0 * r[1] && r[0] > 5.0 * r[2] && r[3] > 5.0 * r[4], "{r:?}");

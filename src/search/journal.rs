@@ -308,6 +308,43 @@ fn check_header(path: &Path, header: &Event, now: &Identity) -> Result<(), Journ
     Err(JournalError::Other { path: path.to_owned(), parts })
 }
 
+/// Brings a study to where the events of a journal leave it; `first` is the line of the first event.
+fn replay(path: &Path, study: &mut Study<'_>, events: Vec<Event>, first: usize) -> Result<(), JournalError> {
+    for (i, event) in events.into_iter().enumerate() {
+        match event {
+            Event::Study { .. } => {}
+            Event::Asked { trial, .. } => study.replay_asked(trial)?,
+            Event::Told { number, outcome, curve } => {
+                study.replay_curve(number, curve).and_then(|()| study.tell(number, outcome)).map_err(
+                    |e| JournalError::Corrupt {
+                        path: path.to_owned(),
+                        line: i + first,
+                        reason: e.to_string(),
+                    },
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shows a study as its journal leaves it, without locking it: it may be running. Refuses the journal
+/// of another study, as far as `identity` tells; parts that it does not have are not compared.
+///
+/// # Errors
+/// [`JournalError`], but for [`JournalError::Locked`].
+pub fn view(path: &Path, study: &mut Study<'_>, identity: &Identity) -> Result<(), JournalError> {
+    let events = Journal::read(path)?;
+    let identity: Identity = identity.clone().into_iter().chain(study.identity()).collect();
+    if let Some(Event::Study { format, tool, identity: then }) = events.first() {
+        let then = then.iter().filter(|(name, _)| identity.contains_key(*name));
+        let then = then.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let header = Event::Study { format: *format, tool: tool.clone(), identity: then };
+        check_header(path, &header, &identity)?;
+    }
+    replay(path, study, events, 1)
+}
+
 /// A study whose every step is on the disk before it counts.
 pub struct Session<'a> {
     study: Study<'a>,
@@ -330,21 +367,7 @@ impl<'a> Session<'a> {
     ) -> Result<(Session<'a>, Option<String>), JournalError> {
         let identity: Identity = identity.clone().into_iter().chain(study.identity()).collect();
         let (journal, events, warning) = Journal::open(path, &identity)?;
-        for (i, event) in events.into_iter().enumerate() {
-            match event {
-                Event::Study { .. } => {}
-                Event::Asked { trial, .. } => study.replay_asked(trial)?,
-                Event::Told { number, outcome, curve } => {
-                    study.replay_curve(number, curve).and_then(|()| study.tell(number, outcome)).map_err(
-                        |e| JournalError::Corrupt {
-                            path: path.to_owned(),
-                            line: i + 2,
-                            reason: e.to_string(),
-                        },
-                    )?;
-                }
-            }
-        }
+        replay(path, &mut study, events, 2)?;
         Ok((Session { study, journal }, warning))
     }
 

@@ -4,10 +4,10 @@
 
 use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
-use super::explore::{Candidate, Explorer};
+use super::explore::{is_fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
-use super::gp::{Gp, Hyper, Observations};
-use super::problem::Problem;
+use super::gp::{Gp, Hyper, Observations, Shape};
+use super::problem::{KnownPoint, Problem};
 use super::study::{Record, Settings};
 use crate::space::Point;
 use rand::{Rng, RngExt};
@@ -19,6 +19,8 @@ use std::sync::Arc;
 const FIT_AT_MOST: usize = 250;
 /// Starts of the local search.
 const STARTS: usize = 6;
+/// How many times more points are looked at where all decisions are finely graded, less one.
+const FINE_EFFORT: usize = 4;
 
 /// The name of the model of success: 1 for a trial with a result, 0 for a failed one.
 const SUCCESS: &str = "\0success";
@@ -28,6 +30,13 @@ const SUCCESS: &str = "\0success";
 pub struct Mobo {
     /// Hyperparameters by quantity, with the number of observations they come from.
     fitted: BTreeMap<String, (usize, bool, Hyper)>,
+}
+
+/// A result, and what a model of all others says of it.
+pub(super) struct Foretold {
+    pub(super) result: f64,
+    pub(super) mean: f64,
+    pub(super) sd: f64,
 }
 
 /// The model of one quantity, in its own units.
@@ -87,6 +96,7 @@ impl Mobo {
         name: &str,
         maximize: bool,
         x: &[Vec<f64>],
+        positive: bool,
         raw: &[f64],
         groups: &[Range<usize>],
     ) -> Option<Surrogate> {
@@ -104,11 +114,15 @@ impl Mobo {
             let stride = at.div_ceil(FIT_AT_MOST);
             let xs: Vec<Vec<f64>> = x[..at].iter().step_by(stride).cloned().collect();
             let vs: Vec<f64> = v.iter().step_by(stride).copied().collect();
-            let log = !maximize && prefers_log(&xs, &vs, groups);
+            let log = positive && !maximize && prefers_log(&xs, &vs, groups);
             let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
             let (mean, sd) = standardise(&t);
             let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
-            let hyper = Observations::new(&xs, &y, groups).fit(if xs.len() > 120 { 30 } else { 60 });
+            let observations = Observations::new(&xs, &y, groups);
+            let iterations = if xs.len() > 120 { 30 } else { 60 };
+            let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, iterations));
+            hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let [(_, hyper), _] = hyper;
             self.fitted.insert(name.to_owned(), (at, log, hyper));
         }
         let (_, log, hyper) = self.fitted.get(name)?;
@@ -120,6 +134,32 @@ impl Mobo {
         let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
         let gp = Gp::new(x, &y, groups, hyper)?;
         Some(Surrogate { gp, log, mean, sd })
+    }
+
+    /// Each result with what a model of all others foretells of it, both standardised (noise
+    /// included). The first value says whether logarithms are modelled.
+    pub(super) fn foretell(
+        &mut self,
+        name: &str,
+        maximize: bool,
+        x: &[Vec<f64>],
+        positive: bool,
+        raw: &[f64],
+        groups: &[Range<usize>],
+    ) -> Option<(bool, Vec<Foretold>)> {
+        let model = self.surrogate(name, maximize, x, positive, raw, groups)?;
+        let mut v = raw.to_vec();
+        tame(&mut v, maximize);
+        let y: Vec<f64> =
+            v.iter().map(|v| (if model.log { v.ln() } else { *v } - model.mean) / model.sd).collect();
+        let out = model.gp.leave_one_out(&y);
+        Some((
+            model.log,
+            y.iter()
+                .zip(out)
+                .map(|(y, (mean, variance))| Foretold { result: *y, mean, sd: variance.sqrt() })
+                .collect(),
+        ))
     }
 
     /// The next point: see the module. `visible` are trials whose results may be used, `hidden` those
@@ -142,24 +182,18 @@ impl Mobo {
         }
         let encoder = &design.encoder;
         let groups = encoder.groups();
-        let encode = |r: &Record| encoder.encode(&r.trial.point, &r.known);
+        let encode =
+            |r: &Record| explorer.encode(encoder, &r.trial.point, Some(&r.known)).unwrap_or_default();
         let mut x: Vec<Vec<f64>> = done.iter().map(|r| encode(r)).collect();
-        let mut names: Vec<(&str, bool)> = Vec::new();
-        for o in problem.objectives.iter().filter(|o| !o.known) {
-            names.push((&o.name, o.maximize));
-        }
-        for l in problem.limits.iter().filter(|l| !l.known) {
-            if !names.iter().any(|(n, _)| *n == l.name) {
-                names.push((&l.name, l.at_least));
-            }
-        }
+        let modelled = modelled(problem);
+        let names: Vec<(&str, bool)> = modelled.iter().map(|(n, m, _)| (*n, *m)).collect();
         let mut raw: Vec<Vec<f64>> = Vec::new();
         for (name, _) in &names {
             raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
         }
         let mut models: Vec<Surrogate> = Vec::new();
-        for ((name, maximize), v) in names.iter().zip(&raw) {
-            models.push(self.surrogate(name, *maximize, &x, v, groups)?);
+        for ((name, maximize, positive), v) in modelled.iter().zip(&raw) {
+            models.push(self.surrogate(name, *maximize, &x, *positive, v, groups)?);
         }
         // Pending trials: believed to give what is expected.
         let pending: Vec<&Record> = hidden.iter().collect();
@@ -191,7 +225,7 @@ impl Mobo {
         let success = if told.len() > done.len() {
             let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect();
             let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.has_estimate()))).collect();
-            self.surrogate(SUCCESS, true, &x, &labels, groups)
+            self.surrogate(SUCCESS, true, &x, false, &labels, groups)
         } else {
             None
         };
@@ -204,7 +238,8 @@ impl Mobo {
             .zip(&x)
             .map(|(r, x)| {
                 let marginals = goal.marginals(x, &|n| r.known.values.get(n).copied());
-                let costs = marginals.iter().map(Marginal::median).collect();
+                let floors = problem.floors();
+                let costs = marginals.iter().zip(floors).map(|(m, f)| m.median().max(f)).collect();
                 (costs, goal.expected_violation(x))
             })
             .collect();
@@ -218,7 +253,9 @@ impl Mobo {
             }
         };
         let improvement = (!costs.is_empty()).then(|| Improvement::new(&costs, &reference));
-        let score = |x: &[f64], known: &Candidate| goal.score(improvement.as_ref(), x, known);
+        let score = |x: &[f64], known: Option<&KnownPoint>| goal.score(improvement.as_ref(), x, known);
+        // Without known objectives the score needs nothing but features, which may be cheap.
+        let lazy = explorer.features.is_some() && !problem.objectives.iter().any(|o| o.known);
 
         let mut elite: Vec<Point> =
             non_dominated(&costs).into_iter().map(|i| all[feasible[i]].trial.point.clone()).collect();
@@ -227,8 +264,23 @@ impl Mobo {
             order.sort_by(|&a, &b| beliefs[a].1.total_cmp(&beliefs[b].1));
             elite = order.into_iter().take(5).map(|i| all[i].trial.point.clone()).collect();
         }
-        maximise(explorer, design, &elite, settings.effort, score, rng)
+        maximise(explorer, design, &elite, settings.effort, lazy, score, rng)
     }
+}
+
+/// What has to be modelled: name, whether more is better, and whether its logarithm may be modelled
+/// instead (a logarithm cannot reach a limit that is not positive).
+pub(super) fn modelled(problem: &Problem) -> Vec<(&str, bool, bool)> {
+    let objectives = problem.objectives.iter().filter(|o| !o.known).map(|o| (o.name.as_str(), o.maximize));
+    let limits = problem.limits.iter().filter(|l| !l.known).map(|l| (l.name.as_str(), l.at_least));
+    let mut out: Vec<(&str, bool, bool)> = Vec::new();
+    for (name, more) in objectives.chain(limits) {
+        if !out.iter().any(|(n, ..)| *n == name) {
+            let positive = !problem.limits.iter().any(|l| l.name == name && l.limit <= 0.0);
+            out.push((name, more, positive));
+        }
+    }
+    out
 }
 
 /// Whether the logarithm of a cost fits better, by marginal likelihood with the change of variables.
@@ -290,11 +342,12 @@ impl Goal<'_> {
 
     /// The logarithm of expected improvement times the probability that the modelled limits hold;
     /// of the probability alone as long as nothing feasible is known.
-    fn score(&self, improvement: Option<&Improvement>, x: &[f64], candidate: &Candidate) -> f64 {
+    fn score(&self, improvement: Option<&Improvement>, x: &[f64], known: Option<&KnownPoint>) -> f64 {
         let mut score = match improvement {
             None => 0.0,
             Some(i) => {
-                i.expected(&self.marginals(x, &|n| candidate.known.values.get(n).copied())).max(1e-300).ln()
+                let known = |n: &str| known.and_then(|k| k.values.get(n).copied());
+                i.expected_above(&self.marginals(x, &known), &self.problem.floors()).max(1e-300).ln()
             }
         };
         for l in self.problem.limits.iter().filter(|l| !l.known) {
@@ -316,20 +369,25 @@ impl Goal<'_> {
 }
 
 /// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then
-/// steepest ascent over one-decision changes from the best few.
+/// steepest ascent over one-decision changes from the best few. If `lazy`, points are scored by their
+/// features first, and what is known of them computed for those only that would be taken.
 fn maximise(
     explorer: &mut Explorer,
     design: &Design,
     elite: &[Point],
     effort: usize,
-    score: impl Fn(&[f64], &Candidate) -> f64,
+    lazy: bool,
+    score: impl Fn(&[f64], Option<&KnownPoint>) -> f64,
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
+    let fine = explorer.space.decisions().iter().filter(|d| is_fine(d)).count();
+    // Points that differ by a hair are many, and cheap to score.
+    let effort = effort * (1 + FINE_EFFORT * fine / explorer.space.decisions().len().max(1));
     let mut seen: HashSet<Point> = HashSet::new();
-    let mut ranked: Vec<(f64, Arc<Candidate>)> = Vec::new();
+    let mut ranked: Vec<(f64, Point)> = Vec::new();
     for (candidate, x) in &design.pool {
         if !explorer.taken.contains(&candidate.known.hash) && seen.insert(candidate.point.clone()) {
-            ranked.push((score(x, candidate), candidate.clone()));
+            ranked.push((score(x, Some(&candidate.known)), candidate.point.clone()));
         }
     }
     // Counts points, not calls: a resumed study has not cached what its predecessor had.
@@ -338,8 +396,13 @@ fn maximise(
         if !seen.insert(p.clone()) {
             return None;
         }
+        if lazy {
+            let x = explorer.encode(&design.encoder, &p, None)?;
+            return Some((score(&x, None), p));
+        }
         let c = explorer.usable(&p)?;
-        Some((score(&design.encoder.encode(&c.point, &c.known), &c), c))
+        let x = explorer.encode(&design.encoder, &c.point, Some(&c.known))?;
+        Some((score(&x, Some(&c.known)), p))
     };
     for t in 0..effort / 3 {
         let pick = |rng: &mut dyn Rng| elite.get(rng.random_range(0..elite.len().max(1)));
@@ -356,22 +419,29 @@ fn maximise(
         }
     }
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut best: Option<(f64, Arc<Candidate>)> = ranked.first().cloned();
+    let mut best: Option<(f64, Arc<Candidate>)> = None;
     let mut visited: HashSet<Point> = HashSet::new();
-    for start in ranked.iter().take(STARTS) {
-        let mut at = start.clone();
+    let (mut starts, mut wasted) = (0, 0);
+    for (value, point) in ranked {
+        if starts >= STARTS || wasted > effort {
+            break;
+        }
+        let Some(start) = explorer.usable(&point) else {
+            wasted += 1;
+            continue;
+        };
+        starts += 1;
+        let mut at = (value, start);
         while seen.len() < budget && visited.insert(at.1.point.clone()) {
-            let mut next: Option<(f64, Arc<Candidate>)> = None;
+            let mut around: Vec<(f64, Point)> = Vec::new();
             for p in explorer.neighbours(&at.1.point, rng) {
-                if let Some(found) = evaluate(explorer, &mut seen, p) {
-                    if next.as_ref().is_none_or(|n| found.0 > n.0) {
-                        next = Some(found);
-                    }
-                }
+                around.extend(evaluate(explorer, &mut seen, p).filter(|n| n.0 > at.0));
             }
+            around.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let next = around.into_iter().find_map(|(v, p)| explorer.usable(&p).map(|c| (v, c)));
             match next {
-                Some(n) if n.0 > at.0 => at = n,
-                _ => break,
+                Some(next) => at = next,
+                None => break,
             }
         }
         if best.as_ref().is_none_or(|b| at.0 > b.0) {

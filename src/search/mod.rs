@@ -27,6 +27,7 @@ pub mod problem;
 pub mod report;
 pub mod study;
 mod tpe;
+pub mod trust;
 pub mod volume;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use explore::{NearMiss, Shortage};
 pub use fidelity::{Sample, Verdict};
 pub use journal::{Journal, JournalError, Session};
 pub use plot::front_svg;
-pub use problem::{Choice, Known, KnownPoint, Limit, Problem, Quantity, Target};
+pub use problem::{Choice, Features, Known, KnownPoint, Limit, Problem, Quantity, Sketch, Target};
 pub use report::{FrontPoint, StudySummary};
-pub use study::{Finish, Outcome, Record, Settings, Study, StudyError, Trial};
+pub use study::{Finish, Outcome, Record, Settings, Source, Study, StudyError, Trial};
+pub use trust::{ModelCheck, Share};

@@ -87,7 +87,9 @@ impl Axis {
                 high += room;
             }
         }
-        let (name, quantity, maximize) = (target.name.clone(), target.quantity, target.maximize);
+        // A trial measures it on the validation images.
+        let name = if target.name == "accuracy" { "validation accuracy" } else { &target.name }.to_string();
+        let (quantity, maximize) = (target.quantity, target.maximize);
         Axis { name, quantity, maximize, low, high, log, from, to }
     }
 

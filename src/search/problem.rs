@@ -78,14 +78,16 @@ pub struct Limit {
 }
 
 impl Limit {
-    /// By how much a value breaks the limit, as a part of the limit; 0 where it holds. A value that
+    /// By how much a value breaks the limit, as a part of the limit unless that is 0; 0 where it holds. A value that
     /// is not a number breaks it infinitely.
     pub fn violation(&self, value: f64) -> f64 {
         let over = if self.at_least { self.limit - value } else { value - self.limit };
         match over {
             o if o.is_nan() => f64::INFINITY,
             o if o <= 0.0 => 0.0,
-            o => o / self.limit.abs().max(f64::MIN_POSITIVE),
+            // A limit of zero has no parts.
+            o if self.limit == 0.0 => o,
+            o => o / self.limit.abs(),
         }
     }
 }
@@ -164,6 +166,12 @@ impl Problem {
             .collect()
     }
 
+    /// The least cost that counts in each objective: that of its ideal.
+    pub fn floors(&self) -> Vec<f64> {
+        let sign = |o: &Target, v: f64| if o.maximize { -v } else { v };
+        self.objectives.iter().map(|o| o.ideal.map_or(f64::NEG_INFINITY, |v| sign(o, v))).collect()
+    }
+
     /// A vector of objectives in their own units as costs, or of costs in the objectives' units.
     pub fn signed(&self, values: &[f64]) -> Vec<f64> {
         let pairs = self.objectives.iter().zip(values);
@@ -196,6 +204,28 @@ pub struct KnownPoint {
 /// Computes [`KnownPoint`]; an error says why the point is no network. Called about a thousand
 /// times a suggestion, so it should take well under a millisecond. Must be a pure function.
 pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> + Sync + 'a;
+
+/// What a point's operators tell the model, on scales where equal distances mean about equal changes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sketch {
+    /// Of the network as a whole: logarithms of weights and operations, depth, share of attention.
+    pub general: Vec<f64>,
+    /// Of single parts: logarithms of widths. An ordinal decision that always changes one of these is
+    /// shown to the model through them alone (a width that is a multiple of the one before).
+    pub sizes: Vec<f64>,
+}
+
+impl Sketch {
+    /// All of it as one list.
+    pub fn all(self) -> Vec<f64> {
+        self.general.into_iter().chain(self.sizes).collect()
+    }
+}
+
+/// Computes a [`Sketch`], much faster than all that is known: the model then looks at many points and
+/// [`Known`] is called for the few that it likes. `None` where the point is no network. Must be a
+/// pure function, with as many features for every point.
+pub type Features<'a> = dyn Fn(&crate::space::Point) -> Option<Sketch> + Sync + 'a;
 
 #[cfg(test)]
 mod tests {

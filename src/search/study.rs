@@ -10,7 +10,7 @@
 use super::explore::{Explorer, Shortage};
 use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
-use super::problem::{Known, KnownPoint, Problem};
+use super::problem::{Features, Known, KnownPoint, Problem};
 use super::{design, local, nsga2, tpe};
 use crate::check::spec::Algorithm;
 use crate::hash::fnv1a;
@@ -89,6 +89,24 @@ pub struct Trial {
     pub seed: u64,
     /// The canonical hash of the point's graph.
     pub hash: String,
+    /// Where the point comes from.
+    #[serde(default)]
+    pub source: Source,
+}
+
+/// Where a trial's point comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The user.
+    Seed,
+    /// The design that fills the space.
+    Initial,
+    /// The algorithm, by the results so far. Journals that do not say it are taken to mean this.
+    #[default]
+    Chosen,
+    /// Chance.
+    Random,
 }
 
 /// What came of a trial.
@@ -211,8 +229,8 @@ fn infeasible(s: &Shortage) -> String {
 pub struct Study<'a> {
     pub(super) problem: Problem,
     pub(super) settings: Settings,
-    explorer: Explorer<'a>,
-    records: Vec<Record>,
+    pub(super) explorer: Explorer<'a>,
+    pub(super) records: Vec<Record>,
     /// Trials from an earlier process whose results were never told; asked again first.
     again: BTreeSet<usize>,
     design: Option<design::Design>,
@@ -238,6 +256,13 @@ impl<'a> Study<'a> {
             mobo: Mobo::default(),
             finish: None,
         }
+    }
+
+    /// The same study with a cheap way to the features.
+    #[must_use]
+    pub fn with_features(mut self, features: &'a Features<'a>) -> Self {
+        self.explorer.features = Some(features);
+        self
     }
 
     /// At most `n` trials to run now. Fewer, or none, when results must be told first, or when the
@@ -468,9 +493,11 @@ impl<'a> Study<'a> {
         } else if let Some(p) = self.settings.seed_points.get(number) {
             chosen = self.explorer.usable(p);
         }
-        let candidate = match chosen {
-            Some(c) => c,
-            None => self.explorer.find(&mut rng)?,
+        let (candidate, source) = match chosen {
+            Some(c) if self.settings.seed_points.contains(&c.point) => (c, Source::Seed),
+            Some(c) if number < self.settings.initial => (c, Source::Initial),
+            Some(c) => (c, Source::Chosen),
+            None => (self.explorer.find(&mut rng)?, Source::Random),
         };
         let seed = fnv1a(format!("{} trial {number}", self.settings.seed).as_bytes());
         Ok(Record {
@@ -479,6 +506,7 @@ impl<'a> Study<'a> {
                 point: candidate.point.clone(),
                 seed: (seed ^ (seed >> 32)) & ((1 << 53) - 1),
                 hash: candidate.known.hash.clone(),
+                source,
             },
             known: Arc::new(candidate.known.clone()),
             curve: Vec::new(),

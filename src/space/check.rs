@@ -45,6 +45,10 @@ impl Space {
             found.push(d.help("loosen one of the `where` conditions"));
             return;
         }
+        if !self.coupled.is_empty() {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
+            self.tight = !(0..self.affordable(SAMPLE)).any(|_| self.complete(&[], &mut rng).is_some());
+        }
         let mut budget = self.affordable(IN_ALL);
         let mut sampled = false;
         for set in self.maximal() {

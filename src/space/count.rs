@@ -33,6 +33,8 @@ impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Size::Exact(n) => write!(f, "{n}"),
+            // There is no space without a point that keeps its constraints.
+            Size::Estimated { bound, fraction: 0.0 } => write!(f, "at least 1 (at most {bound})"),
             Size::Estimated { bound, fraction } => {
                 write!(
                     f,

@@ -21,22 +21,41 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, c)| c)
 }
 
-/// Edits (insert, delete, replace) from one word to the other.
+/// Edits (insert, delete, replace, swap neighbours) from one word to the other: optimal string alignment
+/// (Damerau 1964, without edits of what was swapped).
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cb, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let cost = usize::from(!ca.eq_ignore_ascii_case(cb));
-            let best = (diagonal + cost).min(left + 1).min(*cell + 1);
-            diagonal = std::mem::replace(cell, best);
-            left = best;
+    let a: Vec<char> = a.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let b: Vec<char> = b.chars().map(|c| c.to_ascii_lowercase()).collect();
+    // The distances of the beginnings of `a` from those of `b`: two characters ago, one, now.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.iter().enumerate() {
+        let mut now = vec![i + 1];
+        for (j, cb) in b.iter().enumerate() {
+            let at = |row: &[usize], j: usize| row.get(j).copied().unwrap_or(usize::MAX - 1);
+            let replaced = at(&last, j) + usize::from(ca != cb);
+            let mut best = replaced.min(at(&last, j + 1) + 1).min(at(&now, j) + 1);
+            let neighbours = |v: &[char], k: usize| k.checked_sub(1).and_then(|k| v.get(k)).copied();
+            if neighbours(&a, i) == Some(*cb) && neighbours(&b, j) == Some(*ca) {
+                best = best.min(at(&before, j - 1) + 1);
+            }
+            now.push(best);
         }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
+        before = std::mem::replace(&mut last, now);
     }
-    row.last().copied().unwrap_or(usize::MAX)
+    last.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, nearest};
+
+    #[test]
+    fn swapped_letters_are_one_edit() {
+        assert_eq!(distance("trails", "trials"), 1);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("ca", "abc"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(nearest("trails", ["train", "trials"]), Some("trials"));
+    }
 }

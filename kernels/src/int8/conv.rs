@@ -35,7 +35,7 @@ pub struct Conv {
 impl Conv {
     /// Copies the window of an output position, for the channels of group `g`, to
     /// `[ky][kx][channels of the group]`.
-    #[inline(always)]
+    #[inline(never)]
     fn window(&self, x: &[i8], oy: usize, ox: usize, g: usize, to: &mut [i8]) {
         let depth = self.channels / self.groups.max(1);
         let first = (ox * self.stride).wrapping_sub(self.left);

@@ -31,7 +31,7 @@ pub fn linear<const WIDE: bool>(
 }
 
 /// All outputs of two rows; the first output is channel `first`.
-#[inline(always)]
+#[inline(never)]
 pub fn two_rows<const WIDE: bool>(
     x: [&[i8]; 2],
     weight: &[i8],
@@ -67,7 +67,7 @@ pub fn two_rows<const WIDE: bool>(
 }
 
 /// All outputs of one row.
-#[inline(always)]
+#[inline(never)]
 pub fn one_row<const WIDE: bool>(
     x: &[i8],
     weight: &[i8],

@@ -133,3 +133,24 @@ fn a_resumed_study_stops_the_same_trials() {
         assert_eq!((&a.trial, &a.outcome, &a.curve), (&b.trial, &b.outcome, &b.curve));
     }
 }
+
+#[test]
+fn status_adds_up() {
+    let toy = Toy::new();
+    let known = toy.known();
+    let mut study = Study::new(&toy, &known, problem(3000.0), hopeless(Algorithm::Mobo, 1));
+    assert!(study.check_models().is_empty());
+    let steps = run(&toy, &mut study, 1);
+    let shares = study.shares();
+    assert_eq!(shares.iter().map(|s| s.source.as_str()).collect::<Vec<_>>(), ["initial design", "mobo"]);
+    assert_eq!(shares.iter().map(|s| s.trials).sum::<usize>(), 50);
+    // The last step of a failed trial is not reported.
+    let failed: usize = shares.iter().map(|s| s.failed).sum();
+    assert_eq!(shares.iter().map(|s| s.steps).sum::<usize>() + failed, steps);
+    assert_eq!(shares.iter().map(|s| s.on_front).sum::<usize>(), study.front().len());
+    // The toy's accuracy is smooth: its model must foretell it, and know how well.
+    let models = study.check_models();
+    assert_eq!(models.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["accuracy"]);
+    assert!(models[0].rank_correlation > 0.8, "{models:?}");
+    assert!(models[0].within_50 < models[0].within_90 && models[0].within_90 > 0.7, "{models:?}");
+}
