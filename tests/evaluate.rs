@@ -219,13 +219,13 @@ fn failures_are_the_trials_own_and_the_search_goes_on() {
         if t == 10: m['latency on board'] = -1\n\
         if t == 11: t = 12";
     let lab = Lab::new(1, body);
-    lab.edit("timeout = 20 s", "timeout = 500 ms");
+    lab.edit("timeout = 20 s", "timeout = 4 s");
     let summary = lab.summary();
     let outcomes = lab.outcomes();
     for (trial, expected) in [
         (3, "signal: 6 (SIGABRT)"),
         (3, "out of memory"),
-        (4, "did not answer within 500 ms"),
+        (4, "did not answer within 4 s"),
         (5, "is no answer: `Epoch 1`"),
         (6, "NaN or Infinity"),
         (7, "no metric `latency on board`; it has `accuracy, other`"),

@@ -147,9 +147,22 @@ fn positive<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
 
 /// A figure in whole bytes.
 pub(super) fn bytes<'de, D: Deserializer<'de>>(d: D) -> Result<Figure, D::Error> {
-    let figure = Figure::deserialize(d)?;
-    match figure.value {
-        x if x.fract() == 0.0 => Ok(figure),
+    // The figure's own reader, with another rule for the value: an error there has its place.
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Whole {
+        #[serde(deserialize_with = "whole")]
+        value: f64,
+        #[serde(deserialize_with = "source")]
+        source: String,
+    }
+    let Whole { value, source } = Whole::deserialize(d)?;
+    Ok(Figure { value, source })
+}
+
+fn whole<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
+    match positive(d)? {
+        x if x.fract() == 0.0 => Ok(x),
         x => Err(D::Error::custom(format!("`value` is {x}, it must be a whole number of bytes"))),
     }
 }
