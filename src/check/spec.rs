@@ -313,8 +313,6 @@ pub enum Surrogate {
     Auto,
     /// Gaussian processes.
     Gp,
-    /// Random forests.
-    Forest,
 }
 
 /// Points to try first.
