@@ -1,6 +1,6 @@
 //! What a study optimises: named quantities, some known before a trial is run, some not.
 //!
-//! Everything here is keyed by name rather than by [`Measure`], so that a user's own program can
+//! Everything here is keyed by name rather than by [`crate::check::spec::Measure`], so that a user's own program can
 //! return metrics that hytc has never heard of.
 
 use crate::check::spec::{Dimension, Goal, Pick};
