@@ -315,7 +315,7 @@ fn items(
         .iter()
         .filter_map(|i| if let ast::Item::Final(s) = i { Some((s, s.span)) } else { None })
         .collect();
-    let finish = training::finish(only("final", finals, found), &search, found);
+    let (finish, int8) = training::finish(only("final", finals, found), &search, found);
     let mut emits: Vec<spec::Emit> = Vec::new();
     for i in &mine {
         let ast::Item::Emit { target, section } = i else { continue };
@@ -326,6 +326,11 @@ fn items(
             continue;
         }
         emits.push(e);
+    }
+    if let Some(unread) = int8.as_ref().filter(|_| emits.iter().all(|e| e.precision != spec::Precision::Int8)) {
+        let m = "nothing is emitted in int8, so it does not matter what that costs";
+        let help = "add `emit rust { precision = int8 }`, or remove `int8`";
+        found.push(Diagnostic::warning(codes::UNUSED, unread.span, m).help(help));
     }
     let before = found.len();
     let blocks: Vec<&ast::Block> = files
@@ -373,7 +378,7 @@ fn items(
     let name = path.rsplit('/').next().unwrap_or(path);
     let name = name.strip_suffix(".hyt").unwrap_or(name).to_string();
     let parts = parts(&mine, &blocks);
-    Some(Checked { spec: Spec { name, task, devices, goal, search, evaluate, finish, emits }, space, parts })
+    Some(Checked { spec: Spec { name, task, devices, goal, search, evaluate, finish, int8, emits }, space, parts })
 }
 
 /// Hashes of the canonical text of the parts.

@@ -22,6 +22,8 @@ pub struct Spec {
     pub evaluate: Option<Evaluate>,
     /// How the chosen network is trained in the end.
     pub finish: Training,
+    /// What int8 may cost; without it, whatever it does.
+    pub int8: Option<Int8>,
     /// What to emit.
     pub emits: Vec<Emit>,
 }
@@ -424,6 +426,17 @@ pub struct Training {
     pub patience: usize,
     /// Part of the training images used, 0..1; always the same ones.
     pub subset: f64,
+}
+
+/// What int8 may cost in accuracy, and the fine-tuning of networks that it costs more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Int8 {
+    /// The accuracy that may be lost on the validation images, in 0..1.
+    pub loss: f64,
+    /// How a network is trained on, with the rounding of int8.
+    pub train: Training,
+    /// Where the spec says so.
+    pub span: Span,
 }
 
 /// Numbers of emitted code.

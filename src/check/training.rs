@@ -2,7 +2,7 @@
 
 use super::names::did_you_mean;
 use super::settings::Reader;
-use super::spec::{Dimension, Emit, EmitTarget, Optimizer, Precision, Search, Training};
+use super::spec::{Dimension, Emit, EmitTarget, Int8, Optimizer, Precision, Search, Training};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::syntax::ast::{Ident, Section};
@@ -23,14 +23,40 @@ pub(super) fn trial() -> Training {
 }
 
 /// `final { .. }`: what it does not say is as in the search, but for the length.
-pub(super) fn finish(section: Option<&Section>, search: &Search, found: &mut Vec<Diagnostic>) -> Training {
+pub(super) fn finish(
+    section: Option<&Section>,
+    search: &Search,
+    found: &mut Vec<Diagnostic>,
+) -> (Training, Option<Int8>) {
     let base = Training { epochs: (search.train.epochs * 5).max(20), subset: 1.0, ..search.train.clone() };
-    match section {
-        Some(s) => training("final", s, base, found),
-        None => base,
-    }
+    let Some(section) = section else { return (base, None) };
+    let mut r = Reader::new("final", section, found);
+    let int8 = r.section("int8");
+    let train = settings(&mut r, section, base);
+    r.finish();
+    let int8 = int8.and_then(|s| self::int8(s, &train, found));
+    (train, int8)
 }
 
+/// `int8 { .. }` in `final`: a short training with a tenth of the rate.
+fn int8(section: &Section, finish: &Training, found: &mut Vec<Diagnostic>) -> Option<Int8> {
+    let mut r = Reader::new("int8", section, found);
+    let loss = r.number("loss", Dimension::Fraction, 0.0..=1.0);
+    if r.any("loss").is_none() {
+        let d = Diagnostic::error(codes::MISSING, section.span, "`int8` does not say what it may cost");
+        r.found.push(d.help("add the accuracy that may be lost, such as `loss = 1%`"));
+    }
+    let base = Training {
+        epochs: (finish.epochs / 5).max(1),
+        learning_rate: finish.learning_rate / 10.0,
+        ..finish.clone()
+    };
+    let train = settings(&mut r, section, base);
+    r.finish();
+    Some(Int8 { loss: loss?, train, span: section.span })
+}
+
+/// `train { .. }`
 pub(super) fn training(
     what: &'static str,
     section: &Section,
@@ -38,6 +64,13 @@ pub(super) fn training(
     found: &mut Vec<Diagnostic>,
 ) -> Training {
     let mut r = Reader::new(what, section, found);
+    let out = settings(&mut r, section, base);
+    r.finish();
+    out
+}
+
+/// What all trainings have.
+fn settings(r: &mut Reader, section: &Section, base: Training) -> Training {
     let sgd = r.one_of("optimizer", &[("adamw", false), ("sgd", true)]);
     let momentum = r.number("momentum", Dimension::Fraction, 0.0..=0.999);
     let optimizer = match sgd {
@@ -59,7 +92,7 @@ pub(super) fn training(
         (Some(false), _) => 3e-3,
         _ => base.learning_rate,
     };
-    let out = Training {
+    Training {
         epochs: r.whole("epochs", 1.0..=1e5).unwrap_or(base.epochs),
         batch: r.whole("batch", 1.0..=65536.0).unwrap_or(base.batch),
         optimizer,
@@ -71,9 +104,7 @@ pub(super) fn training(
             .unwrap_or(base.label_smoothing),
         patience: r.whole("patience", 0.0..=1e5).unwrap_or(base.patience),
         subset: r.number("subset", Dimension::Fraction, 0.001..=1.0).unwrap_or(base.subset),
-    };
-    r.finish();
-    out
+    }
 }
 
 pub(super) fn emit(target: &Ident, section: &Section, found: &mut Vec<Diagnostic>) -> Option<Emit> {

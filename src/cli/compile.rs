@@ -18,7 +18,7 @@ Writes beside the spec: SPEC.lock and SPEC.safetensors (keep both under version 
 NAME.study/ (the journal; an interrupted compile continues from it). Writes into --out:
 NAME.onnx, NAME/ (the crate), NAME.json (what was chosen, and the front). In NAME.json, `accuracy`
 is of the test images for what was chosen, and of the validation images after the trial's short
-training for the points of `front`.";
+training for the points of `front`; `accuracy_int8` is what the chosen network has left of it in int8.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
@@ -45,7 +45,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
     let data = data_hash(&project)?;
-    let (lock, design, mut weights) = match project.lock(data.as_deref())? {
+    let (mut lock, design, mut weights) = match project.lock(data.as_deref())? {
         LockState::Current(lock) if !args.research => {
             let design = project.locked_design(&lock).map_err(failed(&project))?;
             let weights = project.locked_weights(&lock, &design)?;
@@ -73,6 +73,10 @@ pub(super) fn run(args: &Args) -> Done {
         let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
         if Calibration::load(&bound.lowered, &weights).is_none() {
             calibrate(&project, &design, &mut weights)?;
+            lock.chosen.metrics.accuracy_int8 = None;
+        }
+        if lock.chosen.metrics.accuracy_int8.is_none() {
+            measure(&project, args, &mut lock, &design, &weights)?;
         }
     }
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
@@ -83,18 +87,24 @@ pub(super) fn run(args: &Args) -> Done {
             summary.and_then(|f| serde_json::from_slice(&f.bytes).ok()).unwrap_or_default();
         print_json(&value)?;
     } else {
-        print_summary(args, &lock, &files)?;
+        print_summary(&project, args, &lock, &files)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) -> Result<(), Failure> {
+fn print_summary(project: &Project, args: &Args, lock: &Lock, files: &[Artifact]) -> Result<(), Failure> {
     let m = &lock.chosen.metrics;
     out(format_args!("chosen:"))?;
     for (path, value) in &lock.chosen.decisions {
         out(format_args!("  {path} = {value}"))?;
     }
-    out(format_args!("  accuracy {:.2} %, {} parameters, {} MACs", m.accuracy * 100.0, m.params, m.macs))?;
+    let int8 = match m.accuracy_int8 {
+        Some(a) => format!(" ({:.2} % in int8)", a * 100.0),
+        None if project.wants(Precision::Int8) => " (not measured in int8)".to_string(),
+        None => String::new(),
+    };
+    let accuracy = m.accuracy * 100.0;
+    out(format_args!("  accuracy {accuracy:.2} %{int8}, {} parameters, {} MACs", m.params, m.macs))?;
     out(format_args!(
         "  RAM {:.1} KiB, flash {:.1} KiB",
         m.ram_bytes as f64 / 1024.0,
@@ -125,6 +135,43 @@ fn calibrate(project: &Project, design: &Design, weights: &mut Weights) -> Resul
     let done = crate::pipeline::calibrate(project, design, &work.data, weights);
     screen.clear();
     done.map_err(|e| super::search::failure(project, e))
+}
+
+/// Measures int8 where the lock does not say what it is worth (it was written before int8 was asked
+/// for), and adds it to the lock.
+#[cfg(feature = "train")]
+fn measure(
+    project: &Project,
+    args: &Args,
+    lock: &mut Lock,
+    design: &Design,
+    weights: &Weights,
+) -> Result<(), Failure> {
+    let task = &project.checked.spec.task;
+    if crate::data::absent(task, project.dir()) {
+        say("the images are not here: the accuracy of int8 was not measured");
+        return Ok(());
+    }
+    let screen = super::progress::Screen::new();
+    let data = match (&task.test, &task.train) {
+        (None, Some(_)) => Some(super::search::read(project, &screen)?.data),
+        _ => None,
+    };
+    screen.note("measuring int8");
+    let found = crate::pipeline::measure_int8(project, design, weights, data.as_ref());
+    screen.clear();
+    lock.chosen.metrics.accuracy_int8 = found.map_err(|e| super::search::failure(project, e))?;
+    if !args.locked && lock.chosen.metrics.accuracy_int8.is_some() {
+        let text = lock.print().map_err(|e| Failure::new(error(e)))?;
+        crate::project::write_atomic(&project.lock_path(), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "train"))]
+fn measure(_: &Project, _: &Args, _: &mut Lock, _: &Design, _: &Weights) -> Result<(), Failure> {
+    say("this hytc was built without the feature `train`: the accuracy of int8 was not measured");
+    Ok(())
 }
 
 /// Without data nothing is calibrated; what that means is said when it is emitted.

@@ -3,7 +3,7 @@
 use super::common::{error, failed, open, out, print_json, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
-use crate::pipeline::verify;
+use crate::pipeline::{verify, Images, Verified};
 use crate::project::LockState;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +13,9 @@ const AFTER: &str = "Examples:
   hytc verify specs/fashion.hyt --images 100 --onnxruntime venv/bin/python
 
 The ONNX file runs in tract, which is part of hytc, and with --onnxruntime in ONNX Runtime too. The crate is
-compiled with rustc. Exit code 4 if a logit differs by more than --tolerance.";
+compiled with rustc. What the spec emits in int8 is compared with the integer interpreter: the crate must
+equal it, ONNX (only with --onnxruntime) may differ by one step of the output's scale. Exit code 4 if a
+logit differs by more than --tolerance, or in int8 by more than that.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
@@ -23,7 +25,7 @@ pub(super) struct Args {
     /// Test images to compare on [default: all]
     #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     images: Option<usize>,
-    /// Largest difference of a logit
+    /// Largest difference of a logit in floating point
     #[arg(long, default_value_t = 1e-4, value_parser = tolerance)]
     tolerance: f64,
     /// A Python with numpy and onnxruntime, to compare with ONNX Runtime too
@@ -67,29 +69,62 @@ pub(super) fn run(args: &Args) -> Done {
         pipeline.plain(&test, i, out);
     }
     let screen = Screen::new();
+    let labels = test.labels.get(..count).unwrap_or_default();
+    let images = Images { inputs: &inputs, labels };
     let result =
-        verify(&project, &design, &weights, &inputs, args.tolerance, args.onnxruntime.as_deref(), &screen);
+        verify(&project, &design, &weights, images, args.tolerance, args.onnxruntime.as_deref(), &screen);
     screen.clear();
     let verified = result.map_err(|e| super::search::failure(&project, e))?;
     if args.json {
         print_json(&verified)?;
     } else {
-        out(format_args!("{} test images, against the trained network in burn:", verified.images))?;
-        out(format_args!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement"))?;
-        for c in &verified.comparisons {
-            let a = &c.agreement;
-            out(format_args!(
-                "{:22} {:>14.2e} {:>14.2e} {:>8.2} %",
-                c.what,
-                a.max_difference,
-                a.mean_difference,
-                a.argmax_agreement * 100.0
-            ))?;
-        }
+        table(&verified)?;
     }
     if verified.passed() {
         return Ok(ExitCode::SUCCESS);
     }
-    let m = format!("the forms differ by more than {}", args.tolerance);
+    let m = format!("the forms differ by more than {}, or in int8 by more than they may", args.tolerance);
     Err(Failure::new(error(m)).code(exit::DIFFERENT))
+}
+
+fn table(verified: &Verified) -> Result<(), Failure> {
+    let percent = |x: f64| format!("{:.2} %", x * 100.0);
+    out(format_args!(
+        "{} test images, against the trained network in burn (accuracy {}):",
+        verified.images,
+        percent(verified.accuracy)
+    ))?;
+    out(format_args!("{:22} {:>14} {:>14} {:>10}", "", "max difference", "mean", "agreement"))?;
+    for c in &verified.comparisons {
+        let a = &c.agreement;
+        out(format_args!(
+            "{:22} {:>14.2e} {:>14.2e} {:>10}",
+            c.what,
+            a.max_difference,
+            a.mean_difference,
+            percent(a.argmax_agreement)
+        ))?;
+    }
+    let Some(int8) = &verified.int8 else { return Ok(()) };
+    out(format_args!(
+        "in int8, against the integer interpreter (accuracy {}, {:+.2} points):",
+        percent(int8.accuracy),
+        (int8.accuracy - verified.accuracy) * 100.0
+    ))?;
+    out(format_args!("{:22} {:>14} {:>14} {:>10} {:>10}", "", "most steps", "differing", "agreement", "accuracy"))?;
+    for c in &int8.comparisons {
+        out(format_args!(
+            "{:22} {:>7} (of {}) {:>14} {:>10} {:>10}",
+            c.what,
+            c.steps.largest,
+            c.allowed,
+            format!("{:.4} %", c.steps.differing * 100.0),
+            percent(c.steps.argmax_agreement),
+            percent(c.accuracy)
+        ))?;
+    }
+    if int8.onnx_not_run {
+        out("the ONNX file in int8 was not run: give --onnxruntime a Python that has ONNX Runtime")?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The final training of the chosen network, and the lock.
 
 use super::{Event, PipelineError, Searched, Watch};
+use crate::check::spec::Precision;
 use crate::project::{write_atomic, Design, Entry, Lock, Project, FORMAT};
 use crate::search::FrontPoint;
 use crate::train::{evaluate, resume, train, Checkpoint, Control, Progress, TrainData, TrainError, Trained};
@@ -68,11 +69,14 @@ pub fn finish(
         front.push(Entry { decisions: space.describe(&point.point), metrics });
     }
     let mut trained = trained;
-    super::calibrate(project, &design, data, &mut trained.weights)?;
+    super::int8::prepare(project, &design, data, &mut trained.weights, validation, watch)?;
     let bytes = trained.weights.to_safetensors().map_err(|e| PipelineError::Other(e.to_string()))?;
     let mut metrics = project.metrics(&design, accuracy);
     metrics.validation_accuracy = validation;
     metrics.returned = returned(project, chosen);
+    if project.wants(Precision::Int8) {
+        metrics.accuracy_int8 = super::measure_int8(project, &design, &trained.weights, Some(data))?;
+    }
     let lock = Lock {
         format: FORMAT,
         hytc: env!("CARGO_PKG_VERSION").to_string(),

@@ -5,12 +5,12 @@
 
 #[cfg(feature = "train")]
 mod burn;
-#[cfg(feature = "train")]
-mod calibrate;
 mod command;
 mod evaluator;
 #[cfg(feature = "train")]
 mod finish;
+#[cfg(feature = "train")]
+mod int8;
 mod search;
 mod seeds;
 mod status;
@@ -19,16 +19,16 @@ mod verify;
 
 #[cfg(feature = "train")]
 pub use burn::Burn;
-#[cfg(feature = "train")]
-pub use calibrate::calibrate;
 pub use command::Command;
 pub use evaluator::{Evaluator, TrialControl};
 #[cfg(feature = "train")]
 pub use finish::{finish, Finished};
+#[cfg(feature = "train")]
+pub use int8::{accuracy, calibrate, measure_int8};
 pub use search::{problem, search, Searched};
 pub use status::{status, Status};
 #[cfg(all(feature = "train", feature = "verify"))]
-pub use verify::{verify, Comparison, Verified};
+pub use verify::{verify, Comparison, ComparisonInt8, Images, Verified, VerifiedInt8};
 
 #[cfg(feature = "train")]
 use crate::data::DataError;

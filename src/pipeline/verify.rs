@@ -1,13 +1,17 @@
 //! Verification: the trained network, the ONNX file in a foreign runtime, and the compiled crate
-//! compute the same on the test images.
+//! compute the same on the test images; in int8 the integer interpreter, the compiled crate, and the
+//! ONNX file.
 
 use super::{Event, PipelineError, Watch};
-use crate::emit::rust::{crate_name, harness_main};
+use crate::check::spec::{EmitTarget, Precision};
+use crate::emit::rust::{crate_name, harness_main, harness_main_int8, EmittedFile};
 use crate::graph::Fact;
 use crate::project::{Design, Project};
 use crate::train::forward;
-use crate::verify::{compare, run_tract, Agreement};
+use crate::quant::interpret::interpret;
+use crate::verify::{argmax, compare, compare_steps, run_onnxruntime, run_tract, Agreement, Steps};
 use crate::weights::Weights;
+use rayon::prelude::*;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -29,19 +33,62 @@ pub struct Verified {
     pub images: usize,
     /// Largest difference allowed on the logits.
     pub tolerance: f64,
+    /// The part of these images that the trained network classifies rightly.
+    pub accuracy: f64,
     /// One a form.
     pub comparisons: Vec<Comparison>,
+    /// The forms in int8, where the spec emits any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub int8: Option<VerifiedInt8>,
 }
 
 impl Verified {
-    /// Whether all agree within the tolerance.
+    /// Whether all agree within the tolerance, and those in int8 within theirs.
     pub fn passed(&self) -> bool {
+        let int8 = self.int8.iter().flat_map(|i| &i.comparisons);
         self.comparisons.iter().all(|c| c.agreement.within(self.tolerance))
+            && int8.map(|c| c.steps.largest <= c.allowed).all(|ok| ok)
     }
 }
 
-/// Compares all forms of a network on images, `inputs` being normalised `[image][h][w][c]`.
-/// `onnxruntime` names a Python that has it, to compare with that too.
+/// All comparisons with the integer interpreter.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct VerifiedInt8 {
+    /// The part of the images that the integer interpreter classifies rightly.
+    pub accuracy: f64,
+    /// What a step of the results is worth.
+    pub scale: f64,
+    /// One a form.
+    pub comparisons: Vec<ComparisonInt8>,
+    /// Whether the spec emits ONNX in int8 and it was not run, for want of ONNX Runtime.
+    pub onnx_not_run: bool,
+}
+
+/// One comparison with the integer interpreter.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct ComparisonInt8 {
+    /// What was compared.
+    pub what: String,
+    /// How many steps a result may differ by: none for the crate, one for ONNX.
+    pub allowed: u32,
+    /// The part of the images that this form classifies rightly.
+    pub accuracy: f64,
+    /// How well it agrees.
+    #[serde(flatten)]
+    pub steps: Steps,
+}
+
+/// What to compare on.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    /// Normalised, `[image][h][w][c]`.
+    pub inputs: &'a [f32],
+    /// By image the class.
+    pub labels: &'a [u16],
+}
+
+/// Compares all forms of a network that its spec emits on images. `onnxruntime` names a Python that
+/// has it, to compare with that too; it is needed to compare ONNX in int8.
 ///
 /// # Errors
 /// If a form cannot be made or run.
@@ -49,7 +96,7 @@ pub fn verify(
     project: &Project,
     design: &Design,
     weights: &Weights,
-    inputs: &[f32],
+    images: Images<'_>,
     tolerance: f64,
     onnxruntime: Option<&Path>,
     watch: &dyn Watch,
@@ -61,6 +108,7 @@ pub fn verify(
     let other = PipelineError::Other;
     let note = |what: &str| watch.event(Event::Note(what.to_string()));
     note("running the trained network in burn");
+    let inputs = images.inputs;
     let per_image = (c * h * w).max(1);
     let count = inputs.len() / per_image;
     let mut trained = Vec::with_capacity(count * classes);
@@ -80,21 +128,89 @@ pub fn verify(
     add("ONNX in tract", &run_tract(&onnx, &planar, count, (c, h, w)).map_err(other)?)?;
     if let Some(python) = onnxruntime {
         note("running the ONNX file in ONNX Runtime");
-        let theirs =
-            crate::verify::run_onnxruntime(python, &onnx, &planar, count, (c, h, w)).map_err(other)?;
+        let theirs = run_onnxruntime(python, &onnx, &planar, count, (c, h, w)).map_err(other)?;
         add("ONNX in ONNX Runtime", &theirs)?;
     }
     note("compiling and running the Rust crate");
     let files = project.crate_files(design, &bound).map_err(PipelineError::Diagnostics)?;
-    let folder = std::env::temp_dir().join(format!("hytc-verify-{}-{}", project.name(), std::process::id()));
-    let theirs = files
-        .iter()
-        .try_for_each(|f| crate::project::write_atomic(&folder.join(&f.path), f.text.as_bytes()))
-        .map_err(PipelineError::from)
-        .and_then(|()| run_crate(&folder, &crate_name(project.name()), inputs));
-    let _ = std::fs::remove_dir_all(&folder);
-    add("Rust crate", &theirs?)?;
-    Ok(Verified { images: count, tolerance, comparisons })
+    let name = crate_name(project.name());
+    let bytes: Vec<u8> = inputs.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let theirs = run_crate(&files, &name, &harness_main(&name), &bytes)?;
+    let theirs = theirs.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default()));
+    add("Rust crate", &theirs.collect::<Vec<f32>>())?;
+    let accuracy = accuracy(&trained, images.labels, classes);
+    let int8 = match project.wants(Precision::Int8) {
+        true => Some(int8(project, design, weights, images, &planar, onnxruntime, watch)?),
+        false => None,
+    };
+    Ok(Verified { images: count, tolerance, accuracy, comparisons, int8 })
+}
+
+/// The forms in int8 that the spec emits, against the integer interpreter.
+fn int8(
+    project: &Project,
+    design: &Design,
+    weights: &Weights,
+    images: Images<'_>,
+    planar: &[f32],
+    onnxruntime: Option<&Path>,
+    watch: &dyn Watch,
+) -> Result<VerifiedInt8, PipelineError> {
+    let diagnostics = PipelineError::Diagnostics;
+    let note = |what: &str| watch.event(Event::Note(what.to_string()));
+    let bound = project.bind_int8(design, weights).map_err(diagnostics)?;
+    let network = project.quantise(&bound, weights).map_err(diagnostics)?;
+    let lowered = network.lowered();
+    let (input, output) = (network.scale(lowered.input()), network.scale(lowered.output()));
+    let (fact, classes) = (lowered.fact(lowered.input()), lowered.fact(lowered.output()).elements());
+    note("running the integer interpreter");
+    let pixels: Vec<i8> = images.inputs.par_iter().map(|&v| input.quantise_f32(v)).collect();
+    let size = fact.elements().max(1);
+    let ours: Vec<Vec<i8>> = pixels.par_chunks(size).map(|image| interpret(&network, image)).collect();
+    let ours: Vec<f32> = ours.into_iter().flatten().map(|q| output.real(q.into()) as f32).collect();
+    let scale = f64::from(output.scale);
+    let mut comparisons = Vec::new();
+    let mut add = |what: &str, allowed: u32, theirs: &[f32]| -> Result<(), PipelineError> {
+        let steps = compare_steps(&ours, theirs, classes, scale).map_err(PipelineError::Other)?;
+        let accuracy = accuracy(theirs, images.labels, classes);
+        comparisons.push(ComparisonInt8 { what: what.to_string(), allowed, accuracy, steps });
+        Ok(())
+    };
+    let emits = |target: EmitTarget| {
+        let wanted = (target, Precision::Int8);
+        project.checked.spec.emits.iter().any(|e| (e.target, e.precision) == wanted)
+    };
+    if emits(EmitTarget::Rust) {
+        note("compiling and running the Rust crate in int8");
+        let files = project.crate_files_int8(&network).map_err(diagnostics)?;
+        let name = crate_name(&project.crate_metadata(Precision::Int8).name);
+        let bytes: Vec<u8> = pixels.iter().map(|&q| q as u8).collect();
+        let theirs = run_crate(&files, &name, &harness_main_int8(&name), &bytes)?;
+        let theirs = theirs.into_iter().map(|q| output.real(i32::from(q as i8)) as f32);
+        add("Rust crate", 0, &theirs.collect::<Vec<f32>>())?;
+    }
+    let mut onnx_not_run = false;
+    if emits(EmitTarget::Onnx) {
+        match (onnxruntime, fact) {
+            (Some(python), Fact::Map { c, h, w }) => {
+                note("running the ONNX file in int8 in ONNX Runtime");
+                let onnx = project.onnx_int8(design, &network, None).map_err(diagnostics)?;
+                let count = images.inputs.len() / size;
+                let theirs = run_onnxruntime(python, &onnx, planar, count, (c, h, w));
+                add("ONNX in ONNX Runtime", 1, &theirs.map_err(PipelineError::Other)?)?;
+            }
+            _ => onnx_not_run = true,
+        }
+    }
+    let accuracy = accuracy(&ours, images.labels, classes);
+    Ok(VerifiedInt8 { accuracy, scale, comparisons, onnx_not_run })
+}
+
+/// The part of the images whose label has the largest logit (the first, if several).
+fn accuracy(logits: &[f32], labels: &[u16], classes: usize) -> f64 {
+    let rows = logits.chunks(classes.max(1)).zip(labels);
+    let right = rows.filter(|(row, &label)| argmax(row) == Some(usize::from(label))).count();
+    right as f64 / labels.len().max(1) as f64
 }
 
 /// `[n][pixels][c]` to `[n][c][pixels]`.
@@ -108,12 +224,23 @@ fn channels_first(inputs: &[f32], c: usize, pixels: usize) -> Vec<f32> {
     out
 }
 
-/// Compiles the crate in `folder` with a small program around it, and runs that on the images.
-fn run_crate(folder: &Path, name: &str, inputs: &[f32]) -> Result<Vec<f32>, PipelineError> {
+/// Compiles a crate with a small program around it, and runs that on the images.
+fn run_crate(files: &[EmittedFile], name: &str, main: &str, images: &[u8]) -> Result<Vec<u8>, PipelineError> {
+    let folder = std::env::temp_dir().join(format!("hytc-verify-{name}-{}", std::process::id()));
+    let result = files
+        .iter()
+        .try_for_each(|f| crate::project::write_atomic(&folder.join(&f.path), f.text.as_bytes()))
+        .map_err(PipelineError::from)
+        .and_then(|()| compile_and_run(&folder, name, main, images));
+    let _ = std::fs::remove_dir_all(&folder);
+    result
+}
+
+fn compile_and_run(folder: &Path, name: &str, main: &str, images: &[u8]) -> Result<Vec<u8>, PipelineError> {
     let other =
         |e: &dyn std::fmt::Display| PipelineError::Other(format!("the emitted crate cannot be run: {e}"));
-    let main = folder.join("main.rs");
-    std::fs::write(&main, harness_main(name)).map_err(|e| other(&e))?;
+    let source = folder.join("main.rs");
+    std::fs::write(&source, main).map_err(|e| other(&e))?;
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let library = folder.join(format!("lib{name}.rlib"));
     let program = folder.join("program");
@@ -135,10 +262,9 @@ fn run_crate(folder: &Path, name: &str, inputs: &[f32]) -> Result<Vec<f32>, Pipe
             .arg(folder.join("src/lib.rs")),
     )?;
     let external = format!("{name}={}", library.display());
-    compile(Command::new(&rustc).arg("--extern").arg(external).arg("-o").arg(&program).arg(&main))?;
+    compile(Command::new(&rustc).arg("--extern").arg(external).arg("-o").arg(&program).arg(&source))?;
     let mut child =
         Command::new(&program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| other(&e))?;
-    let bytes: Vec<u8> = inputs.iter().flat_map(|x| x.to_le_bytes()).collect();
     let mut results = Vec::new();
     let (mut stdin, mut stdout) = match (child.stdin.take(), child.stdout.take()) {
         (Some(i), Some(o)) => (i, o),
@@ -146,7 +272,7 @@ fn run_crate(folder: &Path, name: &str, inputs: &[f32]) -> Result<Vec<f32>, Pipe
     };
     // Written beside reading: either pipe may fill up.
     std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(&bytes));
+        scope.spawn(move || stdin.write_all(images));
         stdout.read_to_end(&mut results)
     })
     .map_err(|e| other(&e))?;
@@ -154,5 +280,5 @@ fn run_crate(folder: &Path, name: &str, inputs: &[f32]) -> Result<Vec<f32>, Pipe
     if !status.success() {
         return Err(other(&status));
     }
-    Ok(results.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap_or_default())).collect())
+    Ok(results)
 }

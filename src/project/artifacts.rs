@@ -6,8 +6,8 @@ use crate::codes;
 use crate::diag::Diagnostic;
 use crate::emit::{onnx, rust};
 use crate::lower::{plan, prune, Bound};
-use crate::quant::{quantise, Calibration, Quantised, Scale};
-use crate::weights::Weights;
+use crate::quant::{load_tuned, quantise, Calibration, Quantised, Scale};
+use crate::weights::{Weights, WeightsError};
 use std::path::PathBuf;
 
 /// A file to write, relative to the output folder.
@@ -19,24 +19,27 @@ pub struct Artifact {
     pub bytes: Vec<u8>,
 }
 
+fn misfit(e: &WeightsError) -> Vec<Diagnostic> {
+    let d = Diagnostic::error(codes::WEIGHTS, crate::source::Span::default(), e.to_string());
+    vec![d.help("train anew")]
+}
+
 impl Project {
     /// The lowered network with its weights.
     ///
     /// # Errors
     /// If the weights do not fit.
     pub fn bind(&self, design: &Design, weights: &Weights) -> Result<Bound, Vec<Diagnostic>> {
-        design.lowered.bind(weights).map_err(|e| {
-            vec![Diagnostic::error(codes::WEIGHTS, crate::source::Span::default(), e.to_string())
-                .help("train anew")]
-        })
+        design.lowered.bind(weights).map_err(|e| misfit(&e))
     }
 
-    /// [`Project::bind`] without channels that are constant or never read: what int8 begins with.
+    /// [`Project::bind`] without channels that are constant or never read, and with the weights that
+    /// int8 has of its own: what int8 begins with.
     ///
     /// # Errors
     /// If the weights do not fit.
     pub fn bind_int8(&self, design: &Design, weights: &Weights) -> Result<Bound, Vec<Diagnostic>> {
-        Ok(prune(&self.bind(design, weights)?))
+        load_tuned(prune(&self.bind(design, weights)?), weights).map_err(|e| misfit(&e))
     }
 
     fn onnx_metadata(&self, design: &Design, accuracy: Option<f64>) -> onnx::Metadata {
@@ -91,6 +94,27 @@ impl Project {
         rust::emit(bound, &design.plan, &self.rust_metadata())
     }
 
+    /// `<name>-int8.onnx`
+    ///
+    /// # Errors
+    /// What cannot be emitted.
+    pub fn onnx_int8(
+        &self,
+        design: &Design,
+        network: &Quantised,
+        accuracy: Option<f64>,
+    ) -> Result<Vec<u8>, Vec<Diagnostic>> {
+        onnx::emit_int8(network, &self.onnx_metadata(design, accuracy))
+    }
+
+    /// The files of the crate in int8, relative to its folder.
+    ///
+    /// # Errors
+    /// What cannot be emitted.
+    pub fn crate_files_int8(&self, network: &Quantised) -> Result<Vec<rust::EmittedFile>, Vec<Diagnostic>> {
+        rust::emit_int8(network, &plan(network.lowered(), 1), &self.crate_metadata(Precision::Int8))
+    }
+
     /// Whether the spec asks for something in this precision.
     pub fn wants(&self, precision: Precision) -> bool {
         self.checked.spec.emits.iter().any(|e| e.precision == precision)
@@ -103,6 +127,19 @@ impl Project {
         precisions.peek().is_some() && precisions.all(|p| p == Precision::Int8)
     }
 
+    /// The scale of images in int8.
+    ///
+    /// # Errors
+    /// If `normalize` leaves them none.
+    pub fn pixel_scale(&self) -> Result<Scale, Vec<Diagnostic>> {
+        let task = &self.checked.spec.task;
+        Scale::of_pixels(&task.mean, &task.std).ok_or_else(|| {
+            let m = "the pixels after `normalize` have no int8 scale";
+            let d = Diagnostic::error(codes::CALIBRATION, task.span, m);
+            vec![d.help("correct `normalize` in the task")]
+        })
+    }
+
     /// The network in int8, by the calibration that the weights carry. `bound` is that of
     /// [`Project::bind_int8`].
     ///
@@ -112,10 +149,7 @@ impl Project {
         let emit = self.checked.spec.emits.iter().find(|e| e.precision == Precision::Int8);
         let span = emit.map_or(crate::source::Span::default(), |e| e.span);
         let wrong = |m: &str, help: &str| vec![Diagnostic::error(codes::CALIBRATION, span, m).help(help)];
-        let task = &self.checked.spec.task;
-        let input = Scale::of_pixels(&task.mean, &task.std).ok_or_else(|| {
-            wrong("the pixels after `normalize` have no int8 scale", "correct `normalize` in the task")
-        })?;
+        let input = self.pixel_scale()?;
         let calibration = Calibration::load(&bound.lowered, weights).ok_or_else(|| {
             let help = "run `hytc compile` where the data are, or train anew with `--research`";
             wrong("the weights carry no calibration for int8", help)
@@ -150,29 +184,37 @@ impl Project {
             false => emits.iter().any(|e| (e.target, e.precision) == (target, precision)),
         };
         let mut out = Vec::new();
+        let mut forms = Vec::new();
         let name = self.name();
-        let accuracy = Some(lock.chosen.metrics.accuracy);
+        let (float, int8) = (Some(lock.chosen.metrics.accuracy), lock.chosen.metrics.accuracy_int8);
+        let mut form = |path: String, precision: &str, accuracy: Option<f64>| {
+            let accuracy = accuracy.filter(|a| a.is_finite());
+            forms.push(serde_json::json!({ "path": path, "precision": precision, "accuracy": accuracy }));
+        };
         if wanted(EmitTarget::Onnx, Precision::Float) {
-            let bytes = self.onnx(design, &bound, accuracy)?;
+            let bytes = self.onnx(design, &bound, float)?;
             out.push(Artifact { path: format!("{name}.onnx").into(), bytes });
+            form(format!("{name}.onnx"), "float", float);
         }
         if wanted(EmitTarget::Rust, Precision::Float) {
             for f in self.crate_files(design, &bound)? {
                 out.push(Artifact { path: PathBuf::from(name).join(f.path), bytes: f.text.into_bytes() });
             }
+            form(format!("{name}/"), "float", float);
         }
         if self.wants(Precision::Int8) {
             let quantised = self.quantise(&self.bind_int8(design, weights)?, weights)?;
             if wanted(EmitTarget::Onnx, Precision::Int8) {
-                let bytes = onnx::emit_int8(&quantised, &self.onnx_metadata(design, None))?;
+                let bytes = self.onnx_int8(design, &quantised, int8)?;
                 out.push(Artifact { path: format!("{name}-int8.onnx").into(), bytes });
+                form(format!("{name}-int8.onnx"), "int8", int8);
             }
             if wanted(EmitTarget::Rust, Precision::Int8) {
-                let places = plan(quantised.lowered(), 1);
                 let folder = PathBuf::from(format!("{name}-int8"));
-                for f in rust::emit_int8(&quantised, &places, &self.crate_metadata(Precision::Int8))? {
+                for f in self.crate_files_int8(&quantised)? {
                     out.push(Artifact { path: folder.join(f.path), bytes: f.text.into_bytes() });
                 }
+                form(format!("{name}-int8/"), "int8", int8);
             }
         }
         let mut summary = serde_json::json!({
@@ -180,12 +222,17 @@ impl Project {
             "classes": self.checked.spec.task.classes,
             "spec_hash": self.spec_hash(),
             "hytc": env!("CARGO_PKG_VERSION"),
+            "forms": forms,
             "front": lock.front,
         });
         if let (Some(all), Ok(serde_json::Value::Object(chosen))) =
             (summary.as_object_mut(), serde_json::to_value(&lock.chosen))
         {
             all.extend(chosen);
+            if self.wants(Precision::Int8) {
+                // Null where it was not measured.
+                all.insert("accuracy_int8".into(), int8.into());
+            }
         }
         let text = serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n";
         out.push(Artifact { path: format!("{name}.json").into(), bytes: text.into_bytes() });

@@ -91,6 +91,7 @@ impl Project {
         Metrics {
             accuracy,
             validation_accuracy: None,
+            accuracy_int8: None,
             params: c.params,
             macs: c.macs,
             flash_bytes: c.flash_bytes,

@@ -17,6 +17,10 @@ pub struct Metrics {
     /// Fraction of the validation images classified rightly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
+    /// What `accuracy` is in int8, by the integer interpreter; of the result only, and only where int8
+    /// is emitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy_int8: Option<f64>,
     /// Weights and biases after folding.
     pub params: u64,
     /// Multiply-accumulate operations of one inference.
@@ -74,8 +78,11 @@ impl Metrics {
     /// Accuracies that are no fractions, as sentences.
     pub fn wrong_accuracies(&self) -> Vec<String> {
         let mut out = Vec::new();
-        let accuracies =
-            [("accuracy", Some(self.accuracy)), ("validation_accuracy", self.validation_accuracy)];
+        let accuracies = [
+            ("accuracy", Some(self.accuracy)),
+            ("validation_accuracy", self.validation_accuracy),
+            ("accuracy_int8", self.accuracy_int8),
+        ];
         for (name, value) in accuracies {
             if let Some(value) = value.filter(|v| *v < 0.0 || *v > 1.0) {
                 out.push(format!("its `{name}` {value} is no fraction between 0 and 1"));

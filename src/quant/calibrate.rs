@@ -66,6 +66,13 @@ impl Calibration {
         Some(calibration)
     }
 
+    /// The same ranges without the means: biases are not corrected then. For weights that were trained
+    /// with their rounding.
+    pub fn without_means(mut self) -> Calibration {
+        self.means.iter_mut().for_each(|m| m.fill(0.0));
+        self
+    }
+
     /// By step of the schedule: the range of its output.
     pub fn ranges(&self) -> &[Range] {
         &self.output

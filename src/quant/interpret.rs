@@ -81,25 +81,25 @@ fn run(network: &Quantised, step: &Step, quantised: &QuantisedStep, values: &[Ve
     };
     let mut y: Vec<i8> = match (&quantised.op, step.kernel) {
         (QuantisedOp::Dense(d), Kernel::Conv { window, groups, .. }) => {
-            let all = (window.kernel * window.kernel, c / groups.max(1), m / groups.max(1));
-            let (area, depth, per_group) = all;
-            each(&|r, o| {
-                let first = o / per_group.max(1) * depth;
+            let groups = groups.max(1);
+            let (area, depth, per_group) = (window.kernel * window.kernel, c / groups, m / groups);
+            let mut y = Vec::with_capacity(out.elements());
+            for (r, g) in (0..out.rows()).flat_map(|r| (0..groups).map(move |g| (r, g))) {
                 // What no position of the map covers is padding.
-                let mut taps = vec![None; area];
+                let mut patch = vec![zx; depth * area];
                 for (ky, kx, pixel) in positions(&window, fact, out, r) {
-                    if let Some(tap) = taps.get_mut(ky * window.kernel + kx) {
-                        *tap = Some(pixel);
-                    }
+                    let taps = patch.iter_mut().skip(ky * window.kernel + kx).step_by(area.max(1));
+                    taps.enumerate().for_each(|(i, tap)| *tap = at(x, pixel * c + g * depth + i));
                 }
-                dense(d, o, zy, |i| {
-                    let (i, tap) = (i / area.max(1), i % area.max(1));
-                    taps.get(tap).copied().flatten().map_or(zx, |pixel| at(x, pixel * c + first + i))
-                })
-            })
+                y.extend((g * per_group..(g + 1) * per_group).map(|o| dense(d, o, zy, &patch)));
+            }
+            y
         }
-        (QuantisedOp::Dense(d), Kernel::Affine) => each(&|r, o| dense(d, o, zy, |_| at(x, r * c + o))),
-        (QuantisedOp::Dense(d), _) => each(&|r, o| dense(d, o, zy, |i| at(x, r * c + i))),
+        (QuantisedOp::Dense(d), Kernel::Affine) => each(&|r, o| dense(d, o, zy, &[at(x, r * c + o)])),
+        (QuantisedOp::Dense(d), _) => {
+            let rows = x.chunks(c.max(1)).map(|row| row.iter().map(|&q| i64::from(q)).collect::<Vec<_>>());
+            rows.flat_map(|row| (0..m).map(|o| dense(d, o, zy, &row)).collect::<Vec<_>>()).collect()
+        }
         (QuantisedOp::LayerNorm { weight, bias, eps, fraction, rescale, .. }, _) => {
             let rows = x.chunks(c.max(1));
             rows.flat_map(|row| layer_norm(row, weight, bias, *eps, *fraction, *rescale, zy)).collect()
@@ -190,11 +190,11 @@ fn run(network: &Quantised, step: &Step, quantised: &QuantisedStep, values: &[Ve
     y
 }
 
-/// One output of a layer of weights; `input` gives the integer that weight `i` of the output meets.
-fn dense(d: &Dense, o: usize, zy: i64, input: impl Fn(usize) -> i64) -> i8 {
+/// One output of a layer of weights; `input` holds the integers that its weights meet.
+fn dense(d: &Dense, o: usize, zy: i64, input: &[i64]) -> i8 {
     let taps = d.weight.len() / d.bias.len().max(1);
-    let row = d.weight.iter().skip(o * taps).take(taps);
-    let sum: i64 = row.enumerate().map(|(i, &w)| i64::from(w) * input(i)).sum();
+    let row = d.weight.get(o * taps..(o + 1) * taps).unwrap_or_default();
+    let sum: i64 = row.iter().zip(input).map(|(&w, &q)| i64::from(w) * q).sum();
     match (d.bias.get(o), d.rescale.get(o)) {
         (Some(&bias), Some(&r)) => sat(zy + requantise(i64::from(bias) + sum, r)),
         _ => 0,

@@ -9,6 +9,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod calibrate;
+mod equalise;
 mod forward;
 mod histogram;
 pub mod interpret;
@@ -16,11 +17,14 @@ mod scale;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod tuned;
 
 pub use calibrate::{calibrate, Calibration, Range};
+pub use equalise::equalise;
 pub use histogram::Method;
 pub use scale::{Scale, Table};
 pub use steps::{has_table, quantise};
+pub use tuned::{clear_tuned, load_tuned, store_tuned};
 
 use crate::lower::ir::TensorId;
 use crate::lower::Lowered;

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::interpret::interpret_f32;
-use super::{calibrate, quantise, Quantised, Scale};
+use super::{calibrate, clear_tuned, equalise, load_tuned, quantise, store_tuned, Quantised, Scale};
 use crate::codes;
 use crate::graph::{Act, Network, Op};
 use crate::lower::interpret::interpret;
@@ -147,4 +147,73 @@ fn calibration_survives_a_file() {
     let read = Weights::from_safetensors(&weights.to_safetensors().unwrap()).unwrap();
     assert_eq!(super::Calibration::load(&bound.lowered, &read).unwrap(), calibration);
     assert_eq!(super::Calibration::load(&lower(&mobilenet()), &read), None);
+}
+
+/// Two layers whose channels differ a thousandfold, which float does not mind and int8 does: between
+/// them they are equalised, and not a bit of the floating-point results changes.
+#[test]
+fn channels_of_different_size_are_equalised() {
+    let (mut n, x) = Net::new(8, 8, 2);
+    let x = n.conv(x, 6, 3, 1, 1);
+    let x = n.bn_act(x, Act::Relu);
+    let x = n.conv(x, 5, 1, 1, 1);
+    let x = n.bn_act(x, Act::Silu);
+    let x = n.op(Op::GlobalAvgPool, &[x]);
+    let x = n.op(Op::Linear { out: 3, bias: true }, &[x]);
+    let network = n.finish(x);
+    let mut bound = bind(&network, 4);
+    let factor = |c: usize| 2f32.powi(2 * c as i32);
+    for (i, w) in bound.arrays[0].data.iter_mut().enumerate() {
+        *w *= factor(i / 18);
+    }
+    bound.arrays[1].data.iter_mut().enumerate().for_each(|(c, b)| *b *= factor(c));
+    bound.arrays[2].data.iter_mut().enumerate().for_each(|(i, w)| *w /= factor(i % 6));
+    let images = images(&network, 12, 1);
+    let input = Scale::of(-1.0, 1.0).unwrap();
+    let equal = equalise(&bound, &images, input).unwrap();
+    assert_ne!(equal, bound);
+    let size = network.input_fact().elements();
+    let error = |bound: &Bound| -> f64 {
+        let q = quantised(bound, &images);
+        let of = |image: &[f32]| -> f64 {
+            let (wanted, found) = (interpret(bound, image), interpret_f32(&q, image));
+            wanted.iter().zip(&found).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+        };
+        images.chunks(size).map(of).sum::<f64>().sqrt()
+    };
+    assert!(error(&equal) < 0.3 * error(&bound), "{} {}", error(&equal), error(&bound));
+    for image in images.chunks(size) {
+        assert_eq!(interpret(&equal, image), interpret(&bound, image));
+    }
+    // Kept with the weights.
+    let mut weights = Weights::random(&network, 4);
+    store_tuned(&bound, &equal, &mut weights);
+    assert_eq!(load_tuned(bound.clone(), &weights).unwrap(), equal);
+    weights.0.get_mut("int8.conv.weight").unwrap().data.pop();
+    assert!(load_tuned(bound.clone(), &weights).is_err());
+    clear_tuned(&mut weights);
+    assert_eq!(load_tuned(bound.clone(), &weights).unwrap(), bound);
+}
+
+/// Nothing is scaled where another step reads the tensor too, or where an activation would notice.
+#[test]
+fn only_pairs_are_equalised() {
+    let spread = |act: Act, twice: bool| {
+        let (mut n, x) = Net::new(8, 8, 2);
+        let x = n.conv(x, 6, 3, 1, 1);
+        let x = n.bn_act(x, act);
+        let mut y = n.conv(x, 6, 1, 1, 1);
+        if twice {
+            y = n.op(Op::Add, &[x, y]);
+        }
+        let y = n.op(Op::GlobalAvgPool, &[y]);
+        let y = n.op(Op::Softmax, &[y]);
+        let network = n.finish(y);
+        let mut bound = bind(&network, 4);
+        bound.arrays[0].data.iter_mut().enumerate().for_each(|(i, w)| *w *= 2f32.powi(i as i32 / 18));
+        let images = images(&network, 6, 1);
+        equalise(&bound, &images, Scale::of(-1.0, 1.0).unwrap()).unwrap() == bound
+    };
+    assert!(!spread(Act::Relu, false), "equalised");
+    assert!(spread(Act::Relu, true) && spread(Act::Silu, false));
 }

@@ -5,6 +5,7 @@
 //! train(network, data, config, seed, threads, control) -> Trained { weights, history, .. }
 //! resume(.., checkpoint)                               the same, continued after a finished epoch
 //! evaluate(network, weights, dataset, pipeline, threads) -> Evaluation { logits, accuracy, .. }
+//! fine_tune(bound, quantised, data, config, ..)        weights that suffer less from int8
 //! forward(network, weights, inputs, batch)             inference on given inputs, for comparison
 //! ```
 //!
@@ -24,7 +25,7 @@ mod schedule;
 mod tape;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use run::{evaluate, forward, resume, train};
+pub use run::{evaluate, fine_tune, forward, resume, train};
 pub use schedule::learning_rate;
 
 use crate::check::spec::Task;

@@ -4,6 +4,8 @@
 //! [`Plan`] beside it says what is computed of them. Parameters lie in the order that the kernels
 //! read best ([`Layout`]); optimisers do not mind, and [`Weights`] have the network's own order.
 
+mod quantised;
+
 use super::kernels::Slide;
 use super::ops::{self, Gather};
 use super::tape::{self, Operation, Value};
@@ -148,15 +150,20 @@ impl Plan {
         }
         let mut plan = builder.plan;
         plan.output = builder.values.get(&network.output()).copied().unwrap_or(0);
+        plan.find_last();
+        plan
+    }
+
+    /// Notes after which step a value is no longer needed.
+    fn find_last(&mut self) {
         let mut last: HashMap<usize, usize> = HashMap::new();
-        for (i, step) in plan.steps.iter().enumerate() {
+        for (i, step) in self.steps.iter().enumerate() {
             last.extend(step.inputs.iter().map(|&v| (v, i)));
         }
-        last.remove(&plan.output);
+        last.remove(&self.output);
         for (value, step) in last {
-            plan.steps[step].last.push(value);
+            self.steps[step].last.push(value);
         }
-        plan
     }
 }
 

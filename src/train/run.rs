@@ -8,6 +8,8 @@ use super::{ops, tape, Control, EpochStats, Evaluation, Progress, TrainData, Tra
 use crate::check::spec::Training;
 use crate::data::{self, Dataset, Pipeline};
 use crate::graph::{Fact, Network};
+use crate::lower::Bound;
+use crate::quant::Quantised;
 use crate::weights::Weights;
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{Bytes, Device};
@@ -92,104 +94,186 @@ fn run(
     control: &dyn Control,
     checkpoint: Option<Checkpoint>,
 ) -> Result<Trained, TrainError> {
-    let images = data::subset(&data.images.labels, &data.train, config.subset);
-    fits(network, &data.images, data.classes)?;
-    if images.is_empty() {
-        return Err(TrainError::NoImages);
-    }
-    let plan = Arc::new(Plan::new(network));
-    let device = training_device();
-    let mut optimizer = optimizer(config, &plan);
+    let images = images(data, config)?;
+    fits(network.input_fact(), network.output_fact(), &data.images, data.classes)?;
     let key = if checkpoint.is_some() || control.wants_checkpoints() {
         key(network, data, &images, config, seed)
     } else {
         String::new()
     };
-    let mut history = Vec::new();
-    let mut best = None;
-    let mut model = match checkpoint {
-        None => Model::new(plan, &Weights::init(network, seed), &device),
-        Some(c) => {
-            if c.state.key != key {
-                return Err(CheckpointError::Other.into());
-            }
-            c.weights.check(network)?;
-            c.best.check(network)?;
-            optimizer = optimizer
-                .from_bytes(Bytes::from_bytes_vec(c.optimizer))
-                .map_err(|e| CheckpointError::Format(e.to_string()))?;
-            history = c.state.history;
-            let of = history.iter().find(|e: &&EpochStats| e.epoch == c.state.best_epoch);
-            best = of.map(|e| Best {
-                epoch: e.epoch,
-                accuracy: e.validation_accuracy.unwrap_or(0.0),
-                loss: e.validation_loss.unwrap_or(f64::INFINITY),
-                weights: c.best,
-            });
-            Model::new(plan, &c.weights, &device)
-        }
+    let plan = Arc::new(Plan::new(network));
+    let mut course = Course {
+        optimizer: optimizer(config, &plan),
+        model: Model::new(plan.clone(), &Weights::init(network, seed), &training_device()),
+        data,
+        config,
+        seed,
+        control,
+        images,
+        key,
+        history: Vec::new(),
+        best: None,
     };
-    for epoch in history.len() + 1..=config.epochs {
-        let since_best = epoch - 1 - best.as_ref().map_or(epoch - 1, |b| b.epoch);
-        if config.patience > 0 && since_best >= config.patience {
-            break;
+    if let Some(c) = checkpoint {
+        if c.state.key != course.key {
+            return Err(CheckpointError::Other.into());
         }
-        let started = Instant::now();
-        let last_accuracy = best.as_ref().filter(|_| !data.validation.is_empty()).map(|b| b.accuracy);
-        let mut pass =
-            Pass { data, config, seed, control, images: &images, epoch, started, accuracy: last_accuracy };
-        let (loss, rate) = pass.run(&mut model, &mut optimizer, &device)?;
-        let validation = if data.validation.is_empty() {
-            None
-        } else {
-            Some(measure(&model.to_inference(), &data.images, &data.validation, &data.pipeline, data.classes))
+        c.weights.check(network)?;
+        c.best.check(network)?;
+        course.optimizer = course
+            .optimizer
+            .from_bytes(Bytes::from_bytes_vec(c.optimizer))
+            .map_err(|e| CheckpointError::Format(e.to_string()))?;
+        course.model = Model::new(plan, &c.weights, &training_device());
+        let of = c.state.history.iter().find(|e: &&EpochStats| e.epoch == c.state.best_epoch);
+        course.best = of.map(|e| Best {
+            epoch: e.epoch,
+            accuracy: e.validation_accuracy.unwrap_or(0.0),
+            loss: e.validation_loss.unwrap_or(f64::INFINITY),
+            weights: c.best,
+        });
+        course.history = c.state.history;
+    }
+    course.run()
+}
+
+/// Trains a network on, from the weights of `bound`, with weights and activations rounded as those of
+/// `network` are, which is `bound` quantised. Its scales stay as they are. Gives the weights of the best
+/// epoch, as [`train()`] does; an epoch is judged with the rounding too.
+///
+/// # Errors
+/// See [`TrainError`].
+pub fn fine_tune(
+    bound: &Bound,
+    network: &Quantised,
+    data: &TrainData,
+    config: &Training,
+    seed: u64,
+    threads: usize,
+    control: &dyn Control,
+) -> Result<Bound, TrainError> {
+    let lowered = &bound.lowered;
+    let images = images(data, config)?;
+    fits(lowered.fact(lowered.input()), lowered.fact(lowered.output()), &data.images, data.classes)?;
+    let arrays = lowered.slots().iter().zip(&bound.arrays).map(|(s, a)| (s.name.clone(), a.clone()));
+    let weights = Weights(arrays.collect());
+    let trained = with_threads(threads, || {
+        let plan = Arc::new(Plan::quantised(network));
+        let course = Course {
+            optimizer: optimizer(config, &plan),
+            model: Model::new(plan, &weights, &training_device()),
+            data,
+            config,
+            seed,
+            control,
+            images,
+            key: String::new(),
+            history: Vec::new(),
+            best: None,
         };
-        let steps = pass.steps();
-        if validation.as_ref().is_some_and(|v| !v.loss.is_finite()) {
-            let why = "the results on the validation images are not finite".into();
-            return Err(TrainError::Diverged { epoch, step: steps, why });
-        }
-        let (accuracy, validation_loss) = validation.map_or((0.0, f64::INFINITY), |v| (v.accuracy, v.loss));
-        let held_out = !data.validation.is_empty();
-        history.push(EpochStats {
-            epoch,
-            train_loss: loss,
-            validation_loss: held_out.then_some(validation_loss),
-            validation_accuracy: held_out.then_some(accuracy),
-            learning_rate: rate,
-            seconds: started.elapsed().as_secs_f64(),
-        });
-        let better = best.as_ref().is_none_or(|b| {
-            !held_out || accuracy > b.accuracy || (accuracy == b.accuracy && validation_loss < b.loss)
-        });
-        if better {
-            best = Some(Best { epoch, accuracy, loss: validation_loss, weights: model.weights() });
-        }
-        pass.accuracy = held_out.then_some(accuracy);
-        pass.tell(steps, loss);
-        if epoch < config.epochs && history.last().is_some_and(|e| !control.promote(e)) {
-            return Err(TrainError::Hopeless { epoch });
-        }
-        if let (true, Some(best)) = (control.wants_checkpoints() && epoch < config.epochs, &best) {
-            let bytes = optimizer.into_bytes().map_err(|e| CheckpointError::Format(e.to_string()))?;
-            let state = State { key: key.clone(), history: history.clone(), best_epoch: best.epoch };
-            control.checkpoint(Checkpoint {
-                state,
-                weights: model.weights(),
-                best: best.weights.clone(),
-                optimizer: bytes.to_vec(),
-            });
+        course.run()
+    })??;
+    let mut tuned = bound.clone();
+    for (slot, array) in lowered.slots().iter().zip(&mut tuned.arrays) {
+        if let Some(own) = trained.weights.0.get(&slot.name) {
+            *array = own.clone();
         }
     }
-    let validation_accuracy = |b: &Best| (!data.validation.is_empty()).then_some(b.accuracy);
-    match best {
-        Some(b) => Ok(Trained {
-            best_epoch: b.epoch,
-            validation_accuracy: validation_accuracy(&b),
-            weights: b.weights,
-            history,
-        }),
-        None => Ok(Trained { weights: model.weights(), best_epoch: 0, history, validation_accuracy: None }),
+    Ok(tuned)
+}
+
+/// The images that a configuration trains on.
+fn images(data: &TrainData, config: &Training) -> Result<Vec<u32>, TrainError> {
+    let images = data::subset(&data.images.labels, &data.train, config.subset);
+    if images.is_empty() {
+        return Err(TrainError::NoImages);
+    }
+    Ok(images)
+}
+
+/// A training at the end of an epoch.
+struct Course<'a> {
+    model: Model,
+    optimizer: ModuleOptimizer,
+    data: &'a TrainData,
+    config: &'a Training,
+    seed: u64,
+    control: &'a dyn Control,
+    images: Vec<u32>,
+    /// Of checkpoints; empty if there are to be none.
+    key: String,
+    history: Vec<EpochStats>,
+    best: Option<Best>,
+}
+
+impl Course<'_> {
+    /// Trains for the epochs that are left.
+    fn run(self) -> Result<Trained, TrainError> {
+        let Course { data, config, seed, control, images, key, .. } = self;
+        let Course { mut model, mut optimizer, mut history, mut best, .. } = self;
+        let device = training_device();
+        for epoch in history.len() + 1..=config.epochs {
+            let since_best = epoch - 1 - best.as_ref().map_or(epoch - 1, |b| b.epoch);
+            if config.patience > 0 && since_best >= config.patience {
+                break;
+            }
+            let started = Instant::now();
+            let last_accuracy = best.as_ref().filter(|_| !data.validation.is_empty()).map(|b| b.accuracy);
+            let mut pass =
+                Pass { data, config, seed, control, images: &images, epoch, started, accuracy: last_accuracy };
+            let (loss, rate) = pass.run(&mut model, &mut optimizer, &device)?;
+            let validation = if data.validation.is_empty() {
+                None
+            } else {
+                Some(measure(&model.to_inference(), &data.images, &data.validation, &data.pipeline, data.classes))
+            };
+            let steps = pass.steps();
+            if validation.as_ref().is_some_and(|v| !v.loss.is_finite()) {
+                let why = "the results on the validation images are not finite".into();
+                return Err(TrainError::Diverged { epoch, step: steps, why });
+            }
+            let (accuracy, validation_loss) = validation.map_or((0.0, f64::INFINITY), |v| (v.accuracy, v.loss));
+            let held_out = !data.validation.is_empty();
+            history.push(EpochStats {
+                epoch,
+                train_loss: loss,
+                validation_loss: held_out.then_some(validation_loss),
+                validation_accuracy: held_out.then_some(accuracy),
+                learning_rate: rate,
+                seconds: started.elapsed().as_secs_f64(),
+            });
+            let better = best.as_ref().is_none_or(|b| {
+                !held_out || accuracy > b.accuracy || (accuracy == b.accuracy && validation_loss < b.loss)
+            });
+            if better {
+                best = Some(Best { epoch, accuracy, loss: validation_loss, weights: model.weights() });
+            }
+            pass.accuracy = held_out.then_some(accuracy);
+            pass.tell(steps, loss);
+            if epoch < config.epochs && history.last().is_some_and(|e| !control.promote(e)) {
+                return Err(TrainError::Hopeless { epoch });
+            }
+            if let (true, Some(best)) = (control.wants_checkpoints() && epoch < config.epochs, &best) {
+                let bytes = optimizer.into_bytes().map_err(|e| CheckpointError::Format(e.to_string()))?;
+                let state = State { key: key.clone(), history: history.clone(), best_epoch: best.epoch };
+                control.checkpoint(Checkpoint {
+                    state,
+                    weights: model.weights(),
+                    best: best.weights.clone(),
+                    optimizer: bytes.to_vec(),
+                });
+            }
+        }
+        let validation_accuracy = |b: &Best| (!data.validation.is_empty()).then_some(b.accuracy);
+        match best {
+            Some(b) => Ok(Trained {
+                best_epoch: b.epoch,
+                validation_accuracy: validation_accuracy(&b),
+                weights: b.weights,
+                history,
+            }),
+            None => Ok(Trained { weights: model.weights(), best_epoch: 0, history, validation_accuracy: None }),
+        }
     }
 }
 
@@ -289,14 +373,13 @@ impl Pass<'_> {
 }
 
 /// A network must take these images and give one value per class.
-fn fits(network: &Network, data: &Dataset, classes: usize) -> Result<(), TrainError> {
+fn fits(takes: Fact, gives: Fact, data: &Dataset, classes: usize) -> Result<(), TrainError> {
     let input = Fact::Map { c: data.c, h: data.h, w: data.w };
-    if network.input_fact() != input {
-        return Err(TrainError::Misfit(format!("it takes {}, the images are {input}", network.input_fact())));
+    if takes != input {
+        return Err(TrainError::Misfit(format!("it takes {takes}, the images are {input}")));
     }
-    if network.output_fact() != (Fact::Vector { n: classes }) {
-        let found = network.output_fact();
-        return Err(TrainError::Misfit(format!("it gives {found}, there are {classes} classes")));
+    if gives != (Fact::Vector { n: classes }) {
+        return Err(TrainError::Misfit(format!("it gives {gives}, there are {classes} classes")));
     }
     Ok(())
 }
@@ -314,7 +397,7 @@ pub fn evaluate(
 ) -> Result<Evaluation, TrainError> {
     weights.check(network)?;
     let classes = network.output_fact().elements();
-    fits(network, data, classes)?;
+    fits(network.input_fact(), network.output_fact(), data, classes)?;
     if data.is_empty() {
         return Err(TrainError::NoImages);
     }

@@ -268,3 +268,5 @@ fn running_statistics_start_as_means_and_then_follow() {
     model.update_running(2, 1000, &batch(12.0, 16.0));
     assert!(near(model.running[0].values.0[c - 1], 3.0) && near(model.running[0].values.1[c - 1], 7.0));
 }
+
+mod quantised;

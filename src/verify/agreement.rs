@@ -53,6 +53,42 @@ pub fn compare(ours: &[f32], theirs: &[f32], classes: usize) -> Result<Agreement
     })
 }
 
+/// Two sets of quantised logits compared, in steps of their scale.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Steps {
+    /// The most steps that two logits are apart; `u32::MAX` if one is not finite.
+    pub largest: u32,
+    /// The part of the logits, in 0..1, that differ.
+    pub differing: f64,
+    /// The part that differ by more than one step.
+    pub beyond_one: f64,
+    /// The part of the images whose largest logit is the same one.
+    pub argmax_agreement: f64,
+}
+
+/// Compares logits of `[images, classes]` that are multiples of `scale`.
+///
+/// # Errors
+/// If the two are not as long as each other, not whole rows, or nothing.
+pub fn compare_steps(ours: &[f32], theirs: &[f32], classes: usize, scale: f64) -> Result<Steps, String> {
+    let agreement = compare(ours, theirs, classes)?;
+    if agreement.images == 0 {
+        return Err("there are no images to compare on".to_string());
+    }
+    let apart = ours.iter().zip(theirs).map(|(&a, &b)| {
+        let steps = (f64::from(a) - f64::from(b)).abs() / scale;
+        // Conversion saturates; a NaN becomes the most.
+        if steps.is_nan() { u32::MAX } else { steps.round() as u32 }
+    });
+    let part = |least: u32| apart.clone().filter(|&n| n >= least).count() as f64 / ours.len() as f64;
+    Ok(Steps {
+        largest: apart.clone().max().unwrap_or(u32::MAX),
+        differing: part(1),
+        beyond_one: part(2),
+        argmax_agreement: agreement.argmax_agreement,
+    })
+}
+
 /// Position of the largest element, the first of equals; `None` for an empty row.
 pub fn argmax(row: &[f32]) -> Option<usize> {
     let mut best: Option<(usize, f32)> = None;
@@ -87,6 +123,15 @@ mod tests {
         assert!(!compare(&[], &[], 2).unwrap().within(1.0), "nothing compared is no agreement");
         assert!(compare(&[1.0], &[1.0, 2.0], 1).is_err());
         assert!(compare(&[1.0, 2.0, 3.0], &[1.0, 2.0, 3.0], 2).is_err());
+    }
+
+    #[test]
+    fn steps_are_counted() {
+        let s = compare_steps(&[0.5, 1.0, 0.0, -1.0], &[0.5, 1.5, 1.0, -1.0], 2, 0.5).unwrap();
+        assert_eq!(s, Steps { largest: 2, differing: 0.5, beyond_one: 0.25, argmax_agreement: 1.0 });
+        let bad = compare_steps(&[0.0], &[f32::NAN], 1, 0.5).unwrap();
+        assert_eq!((bad.largest, bad.differing), (u32::MAX, 1.0));
+        assert!(compare_steps(&[], &[], 1, 0.5).is_err());
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod agreement;
 mod onnxruntime;
 mod tract;
 
-pub use agreement::{argmax, compare, Agreement};
+pub use agreement::{argmax, compare, compare_steps, Agreement, Steps};
 pub use onnxruntime::run_onnxruntime;
 pub use tract::run_tract;
 

@@ -11,6 +11,7 @@ mod loss;
 mod norm;
 mod pool;
 mod product;
+mod quantise;
 mod rows;
 
 pub(crate) use attention::Attend;
@@ -22,6 +23,7 @@ pub(crate) use loss::CrossEntropy;
 pub(crate) use norm::{BatchNorm, LayerNorm, Softmax};
 pub(crate) use pool::{AvgPool, GlobalPool, MaxPool};
 pub(crate) use product::MatMul;
+pub(crate) use quantise::{Round, Rounded};
 pub(crate) use rows::{Concat, Gather};
 
 #[cfg(test)]
