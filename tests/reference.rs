@@ -115,11 +115,11 @@ fn all_metrics_and_settings_are_listed() {
     let task = "task { input = image(8, 8, 3) classes = [\"a\", \"b\"] normalize { qqqqq = 1 } augment { qqqqq = 1 } qqqqq = 1 }";
     let rest = "space { global_avg_pool > linear(classes) }
         search mobo { train { qqqqq = 1 } qqqqq = 1 }
-        evaluate command(\"a\") { metrics = [accuracy] qqqqq = 1 }\nfinal { qqqqq = 1 }\nemit rust { qqqqq = 1 }";
+        evaluate command(\"a\") { metrics = [accuracy] qqqqq = 1 }\nfinal { qqqqq = 1, int8 { qqqqq = 1 } }\nemit rust { qqqqq = 1 }";
     let report = check("a.hyt", &format!("{task}\n{rest}"), &|_| Err(String::new()));
     let lists: Vec<&str> =
         report.diagnostics.iter().filter_map(|d| d.help.strip_prefix("its settings are ")).collect();
-    assert_eq!(lists.len(), 8, "{:?}", report.diagnostics);
+    assert_eq!(lists.len(), 9, "{:?}", report.diagnostics);
     for list in lists {
         assert_mentioned("settings", list.split(", "));
     }

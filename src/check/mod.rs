@@ -327,7 +327,8 @@ fn items(
         }
         emits.push(e);
     }
-    if let Some(unread) = int8.as_ref().filter(|_| emits.iter().all(|e| e.precision != spec::Precision::Int8)) {
+    if let Some(unread) = int8.as_ref().filter(|_| emits.iter().all(|e| e.precision != spec::Precision::Int8))
+    {
         let m = "nothing is emitted in int8, so it does not matter what that costs";
         let help = "add `emit rust { precision = int8 }`, or remove `int8`";
         found.push(Diagnostic::warning(codes::UNUSED, unread.span, m).help(help));
@@ -378,7 +379,11 @@ fn items(
     let name = path.rsplit('/').next().unwrap_or(path);
     let name = name.strip_suffix(".hyt").unwrap_or(name).to_string();
     let parts = parts(&mine, &blocks);
-    Some(Checked { spec: Spec { name, task, devices, goal, search, evaluate, finish, int8, emits }, space, parts })
+    Some(Checked {
+        spec: Spec { name, task, devices, goal, search, evaluate, finish, int8, emits },
+        space,
+        parts,
+    })
 }
 
 /// Hashes of the canonical text of the parts.

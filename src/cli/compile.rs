@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Done {
             lock.chosen.metrics.accuracy_int8 = None;
         }
         if lock.chosen.metrics.accuracy_int8.is_none() {
-            measure(&project, args, &mut lock, &design, &weights)?;
+            measure(&project, args.locked, &mut lock, &design, &weights)?;
         }
     }
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
@@ -138,11 +138,11 @@ fn calibrate(project: &Project, design: &Design, weights: &mut Weights) -> Resul
 }
 
 /// Measures int8 where the lock does not say what it is worth (it was written before int8 was asked
-/// for), and adds it to the lock.
+/// for), and adds it to the lock, unless that must stay as it is.
 #[cfg(feature = "train")]
 fn measure(
     project: &Project,
-    args: &Args,
+    locked: bool,
     lock: &mut Lock,
     design: &Design,
     weights: &Weights,
@@ -160,16 +160,17 @@ fn measure(
     screen.note("measuring int8");
     let found = crate::pipeline::measure_int8(project, design, weights, data.as_ref());
     screen.clear();
-    lock.chosen.metrics.accuracy_int8 = found.map_err(|e| super::search::failure(project, e))?;
-    if !args.locked && lock.chosen.metrics.accuracy_int8.is_some() {
-        let text = lock.print().map_err(|e| Failure::new(error(e)))?;
-        crate::project::write_atomic(&project.lock_path(), text.as_bytes())?;
+    let fail = |e| super::search::failure(project, e);
+    lock.chosen.metrics.accuracy_int8 = found.map_err(fail)?;
+    // With the weights: they may have been calibrated just now.
+    match lock.chosen.metrics.accuracy_int8 {
+        Some(_) if !locked => crate::pipeline::pin(project, lock, weights).map_err(fail),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(not(feature = "train"))]
-fn measure(_: &Project, _: &Args, _: &mut Lock, _: &Design, _: &Weights) -> Result<(), Failure> {
+fn measure(_: &Project, _: bool, _: &mut Lock, _: &Design, _: &Weights) -> Result<(), Failure> {
     say("this hytc was built without the feature `train`: the accuracy of int8 was not measured");
     Ok(())
 }

@@ -111,7 +111,10 @@ fn table(verified: &Verified) -> Result<(), Failure> {
         percent(int8.accuracy),
         (int8.accuracy - verified.accuracy) * 100.0
     ))?;
-    out(format_args!("{:22} {:>14} {:>14} {:>10} {:>10}", "", "most steps", "differing", "agreement", "accuracy"))?;
+    out(format_args!(
+        "{:22} {:>14} {:>14} {:>10} {:>10}",
+        "", "most steps", "differing", "agreement", "accuracy"
+    ))?;
     for c in &int8.comparisons {
         out(format_args!(
             "{:22} {:>7} (of {}) {:>14} {:>10} {:>10}",

@@ -70,24 +70,35 @@ pub fn finish(
     }
     let mut trained = trained;
     super::int8::prepare(project, &design, data, &mut trained.weights, validation, watch)?;
-    let bytes = trained.weights.to_safetensors().map_err(|e| PipelineError::Other(e.to_string()))?;
     let mut metrics = project.metrics(&design, accuracy);
     metrics.validation_accuracy = validation;
     metrics.returned = returned(project, chosen);
     if project.wants(Precision::Int8) {
         metrics.accuracy_int8 = super::measure_int8(project, &design, &trained.weights, Some(data))?;
     }
-    let lock = Lock {
+    let mut lock = Lock {
         format: FORMAT,
         hytc: env!("CARGO_PKG_VERSION").to_string(),
         spec: project.parts(),
         devices: project.profile_hashes().clone(),
         data: Some(data_hash.to_string()),
         network: design.network.hash(),
-        weights: crate::hash::sha256(&bytes),
+        weights: String::new(),
         chosen: Entry { decisions: space.describe(&chosen.point), metrics },
         front,
     };
+    pin(project, &mut lock, &trained.weights)?;
+    let _ = std::fs::remove_file(checkpoint_path(project));
+    Ok(Finished { lock, design, weights: trained.weights })
+}
+
+/// Writes weights, and a lock that pins them.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn pin(project: &Project, lock: &mut Lock, weights: &Weights) -> Result<(), PipelineError> {
+    let bytes = weights.to_safetensors().map_err(|e| PipelineError::Other(e.to_string()))?;
+    lock.weights = crate::hash::sha256(&bytes);
     // An older lock goes first and the new one comes last: at no moment does a lock pin weights that are
     // not there. Interrupted in between, the next run finds the study and the checkpoint.
     if let Err(e) = std::fs::remove_file(project.lock_path()) {
@@ -98,8 +109,7 @@ pub fn finish(
     write_atomic(&project.weights_path(), &bytes)?;
     let text = lock.print().map_err(|e| PipelineError::Other(e.to_string()))?;
     write_atomic(&project.lock_path(), text.as_bytes())?;
-    let _ = std::fs::remove_file(checkpoint_path(project));
-    Ok(Finished { lock, design, weights: trained.weights })
+    Ok(())
 }
 
 /// What the spec's program returned of a point.

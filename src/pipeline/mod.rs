@@ -22,7 +22,7 @@ pub use burn::Burn;
 pub use command::Command;
 pub use evaluator::{Evaluator, TrialControl};
 #[cfg(feature = "train")]
-pub use finish::{finish, Finished};
+pub use finish::{finish, pin, Finished};
 #[cfg(feature = "train")]
 pub use int8::{accuracy, calibrate, measure_int8};
 pub use search::{problem, search, Searched};

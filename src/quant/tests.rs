@@ -210,7 +210,8 @@ fn only_pairs_are_equalised() {
         let y = n.op(Op::Softmax, &[y]);
         let network = n.finish(y);
         let mut bound = bind(&network, 4);
-        bound.arrays[0].data.iter_mut().enumerate().for_each(|(i, w)| *w *= 2f32.powi(i as i32 / 18));
+        bound.arrays[0].data.iter_mut().enumerate().for_each(|(i, w)| *w *= 4f32.powi(i as i32 / 18));
+        bound.arrays[2].data.iter_mut().enumerate().for_each(|(i, w)| *w /= 4f32.powi(i as i32 % 6));
         let images = images(&network, 6, 1);
         equalise(&bound, &images, Scale::of(-1.0, 1.0).unwrap()).unwrap() == bound
     };

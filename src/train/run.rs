@@ -219,20 +219,35 @@ impl Course<'_> {
             }
             let started = Instant::now();
             let last_accuracy = best.as_ref().filter(|_| !data.validation.is_empty()).map(|b| b.accuracy);
-            let mut pass =
-                Pass { data, config, seed, control, images: &images, epoch, started, accuracy: last_accuracy };
+            let mut pass = Pass {
+                data,
+                config,
+                seed,
+                control,
+                images: &images,
+                epoch,
+                started,
+                accuracy: last_accuracy,
+            };
             let (loss, rate) = pass.run(&mut model, &mut optimizer, &device)?;
             let validation = if data.validation.is_empty() {
                 None
             } else {
-                Some(measure(&model.to_inference(), &data.images, &data.validation, &data.pipeline, data.classes))
+                Some(measure(
+                    &model.to_inference(),
+                    &data.images,
+                    &data.validation,
+                    &data.pipeline,
+                    data.classes,
+                ))
             };
             let steps = pass.steps();
             if validation.as_ref().is_some_and(|v| !v.loss.is_finite()) {
                 let why = "the results on the validation images are not finite".into();
                 return Err(TrainError::Diverged { epoch, step: steps, why });
             }
-            let (accuracy, validation_loss) = validation.map_or((0.0, f64::INFINITY), |v| (v.accuracy, v.loss));
+            let (accuracy, validation_loss) =
+                validation.map_or((0.0, f64::INFINITY), |v| (v.accuracy, v.loss));
             let held_out = !data.validation.is_empty();
             history.push(EpochStats {
                 epoch,
@@ -272,7 +287,9 @@ impl Course<'_> {
                 weights: b.weights,
                 history,
             }),
-            None => Ok(Trained { weights: model.weights(), best_epoch: 0, history, validation_accuracy: None }),
+            None => {
+                Ok(Trained { weights: model.weights(), best_epoch: 0, history, validation_accuracy: None })
+            }
         }
     }
 }

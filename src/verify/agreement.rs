@@ -78,7 +78,11 @@ pub fn compare_steps(ours: &[f32], theirs: &[f32], classes: usize, scale: f64) -
     let apart = ours.iter().zip(theirs).map(|(&a, &b)| {
         let steps = (f64::from(a) - f64::from(b)).abs() / scale;
         // Conversion saturates; a NaN becomes the most.
-        if steps.is_nan() { u32::MAX } else { steps.round() as u32 }
+        if steps.is_nan() {
+            u32::MAX
+        } else {
+            steps.round() as u32
+        }
     });
     let part = |least: u32| apart.clone().filter(|&n| n >= least).count() as f64 / ours.len() as f64;
     Ok(Steps {

@@ -17,12 +17,6 @@ fn images(data: &TrainData, which: &[u32]) -> Vec<f32> {
     all
 }
 
-fn quantised(bound: &Bound, data: &TrainData) -> Quantised {
-    let calibration = calibrate(bound, &images(data, &data.train)).expect("calibrates");
-    let scale = Scale::of_pixels(&data.pipeline.mean, &data.pipeline.std).expect("a scale");
-    quantise(bound, &calibration, scale).expect("quantises")
-}
-
 /// What the rounding plan gives, and what the integers do.
 fn both(bound: &Bound, network: &Quantised, data: &TrainData) -> (Vec<f32>, Vec<f32>) {
     let slots = bound.lowered.slots().iter().zip(&bound.arrays);
@@ -36,88 +30,82 @@ fn both(bound: &Bound, network: &Quantised, data: &TrainData) -> (Vec<f32>, Vec<
     (rounded.into_data().try_to_vec::<f32>().expect("floats"), integers.collect())
 }
 
-/// The plan rounds where the int8 network does, in every kind of step.
+/// Every kind of step, few of them after each other: a rounding that falls the other way grows on its way
+/// through a network.
+fn few_steps() -> Vec<Network> {
+    type Build = fn(&mut Graph, Wire) -> Wire;
+    let builds: [Build; 6] = [
+        |g, x| conv(g, x, 6, 3, 2, 1),
+        |g, x| {
+            let x = conv(g, x, 6, 1, 1, 1);
+            let window = Window { kernel: 2, stride: 2, dilation: 1, padding: Default::default() };
+            let a = add(g, Op::MaxPool(window), &[x]);
+            let b = add(g, Op::AvgPool(window), &[x]);
+            add(g, Op::Concat, &[a, b])
+        },
+        |g, x| {
+            let x = conv(g, x, 6, 3, 2, 1);
+            let y = conv(g, x, 6, 3, 1, 6);
+            let z = conv(g, x, 6, 3, 1, 2);
+            let x = add(g, Op::Mul, &[y, z]);
+            let s = add(g, Op::GlobalAvgPool, &[x]);
+            let x = add(g, Op::Mul, &[x, s]);
+            add(g, Op::Add, &[x, s])
+        },
+        |g, x| {
+            let x = add(g, Op::BatchNorm { eps: 1e-3 }, &[x]);
+            let x = add(g, Op::Activation(Act::Relu), &[x]);
+            let y = add(g, Op::Activation(Act::HardSwish), &[x]);
+            add(g, Op::Add, &[x, y])
+        },
+        |g, x| {
+            let x = conv(g, x, 6, 3, 2, 1);
+            let t = add(g, Op::Unfold { patch: 2 }, &[x]);
+            let t = add(g, Op::LayerNorm { eps: 1e-5 }, &[t]);
+            let t = add(g, Op::Attention { heads: 2, head_dim: 3 }, &[t]);
+            add(g, Op::Fold, &[t])
+        },
+        |g, x| {
+            let t = add(g, Op::Unfold { patch: 1 }, &[x]);
+            let u = add(g, Op::Linear { out: 4, bias: true }, &[t]);
+            let u = add(g, Op::Softmax, &[u]);
+            let v = add(g, Op::Transpose, &[u]);
+            add(g, Op::MatMul, &[v, u])
+        },
+    ];
+    let network = |build: Build| {
+        let mut g = Graph::default();
+        let x = (g.add_input(Span::default()), INPUT);
+        let x = build(&mut g, x);
+        let x = add(&mut g, Op::Flatten, &[x]);
+        let x = add(&mut g, Op::Linear { out: 4, bias: false }, &[x]);
+        g.set_output(x.0);
+        g.validate(INPUT).expect("a network")
+    };
+    builds.into_iter().map(network).collect()
+}
+
+/// The plan rounds where the int8 network does.
 #[test]
 fn the_plan_gives_what_the_integers_give() {
     let data = squares(80, 4);
-    let network = everything(INPUT, 4);
-    let mut weights = Weights::random(&network, 3);
-    // Biases are corrected for the rounding of weights, which the plan does not do: fewer layers of
-    // small means make the comparison sharp.
-    let bound = lower(&network).bind(&weights).expect("binds");
-    let calibration = calibrate(&bound, &images(&data, &data.train)).expect("calibrates").without_means();
-    calibration.store(&bound.lowered, &mut weights);
-    let scale = Scale::of_pixels(&data.pipeline.mean, &data.pipeline.std).expect("a scale");
-    let q = quantise(&bound, &calibration, scale).expect("quantises");
-    let (rounded, integers) = both(&bound, &q, &data);
-    let step = q.scale(q.lowered().output()).scale;
-    let apart: Vec<f32> = rounded.iter().zip(&integers).map(|(a, b)| (a - b).abs() / step).collect();
-    let mean = apart.iter().sum::<f32>() / apart.len() as f32;
-    let worst = apart.iter().copied().fold(0.0, f32::max);
-    println!("steps of the output apart: {mean} in the mean, at most {worst}");
-    assert!(mean < 0.5 && worst < 4.0, "{mean} {worst}");
-    // Without the rounding it is farther away.
-    let plain = forward(&network, &weights, &images(&data, &data.validation), data.validation.len());
-    let plain = plain.expect("runs");
-    let far: f32 = plain.iter().zip(&integers).map(|(a, b)| (a - b).abs() / step).sum();
-    assert!(far / integers.len() as f32 > 2.0 * mean, "{} {mean}", far / integers.len() as f32);
-}
-
-/// Two convolutions, and what is needed to classify.
-fn plain_network() -> Network {
-    let relu = |g: &mut Graph, x: Wire, out: usize, stride: usize| {
-        let Fact::Map { h, w, .. } = x.1 else { panic!("a map") };
-        let padding = Window::same(3, stride, 1, h, w);
-        let window = Window { kernel: 3, stride, dilation: 1, padding };
-        let x = add(g, Op::Conv { out, window, groups: 1, bias: false }, &[x]);
-        let x = add(g, Op::BatchNorm { eps: 1e-3 }, &[x]);
-        add(g, Op::Activation(Act::Relu), &[x])
-    };
-    let mut g = Graph::default();
-    let x = (g.add_input(Span::default()), INPUT);
-    let x = relu(&mut g, x, 8, 2);
-    let x = relu(&mut g, x, 8, 2);
-    let x = add(&mut g, Op::Flatten, &[x]);
-    let x = add(&mut g, Op::Linear { out: 4, bias: true }, &[x]);
-    g.set_output(x.0);
-    g.validate(INPUT).expect("a network")
-}
-
-fn right(network: &Quantised, data: &TrainData) -> f64 {
-    let input = images(data, &data.validation);
-    let labels = data.validation.iter().map(|&i| usize::from(data.images.labels[i as usize]));
-    let best = |scores: Vec<f32>| (0..4).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    let images = input.chunks(data.images.image_len()).zip(labels);
-    let right = images.filter(|(x, label)| best(interpret_f32(network, x)) == Some(*label)).count();
-    right as f64 / data.validation.len() as f64
-}
-
-/// A network whose channels differ so much in size that int8 ruins it, is repaired by fine-tuning, in the
-/// same way with any number of threads; the scales stay.
-#[test]
-fn fine_tuning_repairs() {
-    let (network, data) = (plain_network(), squares(240, 4));
-    let trained = train(&network, &data, &config(12), 1, 1, &()).expect("trains");
-    let mut bound = lower(&network).bind(&trained.weights).expect("binds");
-    // A channel of the first convolution is made so large, and read so little, that the others drown.
-    let row = bound.arrays[0].data.len() / 8;
-    bound.arrays[0].data[..row].iter_mut().for_each(|w| *w *= 512.0);
-    bound.arrays[1].data[0] *= 512.0;
-    for (i, w) in bound.arrays[2].data.iter_mut().enumerate() {
-        if i / 9 % 8 == 0 {
-            *w /= 512.0;
-        }
+    for (i, network) in few_steps().iter().enumerate() {
+        let weights = Weights::random(network, 3);
+        let bound = lower(network).bind(&weights).expect("binds");
+        // Biases are corrected for the rounding of weights, which the plan does not do.
+        let calibration = calibrate(&bound, &images(&data, &data.train)).expect("calibrates").without_means();
+        let scale = Scale::of_pixels(&data.pipeline.mean, &data.pipeline.std).expect("a scale");
+        let q = quantise(&bound, &calibration, scale).expect("quantises");
+        let (rounded, integers) = both(&bound, &q, &data);
+        let step = q.scale(q.lowered().output()).scale;
+        let apart = |other: &[f32]| -> (f32, f32) {
+            let all: Vec<f32> = other.iter().zip(&integers).map(|(a, b)| (a - b).abs() / step).collect();
+            (all.iter().sum::<f32>() / all.len() as f32, all.iter().copied().fold(0.0, f32::max))
+        };
+        let plain = forward(network, &weights, &images(&data, &data.validation), data.validation.len());
+        let (mean, worst) = apart(&rounded);
+        let (far, _) = apart(&plain.expect("runs"));
+        println!("network {i}: {mean} steps in the mean, at most {worst}; without rounding {far}");
+        assert!(mean < 0.2 && worst < 1.01 && mean < 0.5 * far, "network {i}: {mean} {worst} {far}");
     }
-    let q = quantised(&bound, &data);
-    let before = right(&q, &data);
-    let config = Training { learning_rate: 2e-3, ..config(10) };
-    let tune = |threads| fine_tune(&bound, &q, &data, &config, 1, threads, &()).expect("tunes");
-    let tuned = tune(1);
-    let calibration = calibrate(&bound, &images(&data, &data.train)).expect("calibrates").without_means();
-    let again = quantise(&tuned, &calibration, q.scale(q.lowered().input())).expect("quantises");
-    let after = right(&again, &data);
-    println!("{:?} float, {before} in int8, {after} fine-tuned", trained.validation_accuracy);
-    assert!(trained.validation_accuracy > Some(0.9) && before < 0.8 && after > 0.9);
-    assert_eq!(tune(2), tuned, "the threads do not matter");
-    assert_eq!(again.scale(again.lowered().output()), q.scale(q.lowered().output()));
 }
