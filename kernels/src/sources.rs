@@ -93,8 +93,13 @@ pub const FLOAT: &[File] = &[
 /// The files of [`crate::int8`], every file after those that it uses.
 pub const INT8: &[File] = &[
     File {
-        name: "requantise",
+        name: "shape",
         uses: &[],
+        text: include_str!("int8/shape.rs"),
+    },
+    File {
+        name: "requantise",
+        uses: &["shape"],
         text: include_str!("int8/requantise.rs"),
     },
     File {
@@ -109,12 +114,12 @@ pub const INT8: &[File] = &[
     },
     File {
         name: "channels",
-        uses: &["requantise"],
+        uses: &["requantise", "shape"],
         text: include_str!("int8/channels.rs"),
     },
     File {
         name: "affine",
-        uses: &["channels"],
+        uses: &["channels", "shape"],
         text: include_str!("int8/affine.rs"),
     },
     File {
@@ -124,52 +129,47 @@ pub const INT8: &[File] = &[
     },
     File {
         name: "conv",
-        uses: &["channels", "linear"],
+        uses: &["channels", "linear", "shape"],
         text: include_str!("int8/conv.rs"),
     },
     File {
         name: "depthwise",
-        uses: &["channels"],
+        uses: &["channels", "shape"],
         text: include_str!("int8/depthwise.rs"),
     },
     File {
         name: "elementwise",
-        uses: &["requantise"],
+        uses: &["requantise", "shape"],
         text: include_str!("int8/elementwise.rs"),
     },
     File {
         name: "softmax",
-        uses: &["exp", "requantise"],
+        uses: &["exp", "requantise", "shape"],
         text: include_str!("int8/softmax.rs"),
     },
     File {
         name: "layer_norm",
-        uses: &["requantise"],
+        uses: &["requantise", "shape"],
         text: include_str!("int8/layer_norm.rs"),
     },
     File {
         name: "attention",
-        uses: &["exp", "requantise"],
+        uses: &["exp", "requantise", "shape"],
         text: include_str!("int8/attention.rs"),
     },
     File {
         name: "matmul",
-        uses: &["requantise"],
+        uses: &["requantise", "shape"],
         text: include_str!("int8/matmul.rs"),
     },
     File {
         name: "patches",
-        uses: &[],
+        uses: &["shape"],
         text: include_str!("int8/patches.rs"),
     },
     File {
         name: "pool",
-        uses: &["requantise"],
+        uses: &["requantise", "shape"],
         text: include_str!("int8/pool.rs"),
-    },
-    File {
-        name: "shape",
-        uses: &[],
-        text: include_str!("int8/shape.rs"),
     },
 ];

@@ -150,7 +150,9 @@ pub fn measure(
             outputs,
         })
     })();
-    let _ = std::fs::remove_dir_all(&folder);
+    if std::env::var_os("KEEP").is_none() {
+        let _ = std::fs::remove_dir_all(&folder);
+    }
     result
 }
 

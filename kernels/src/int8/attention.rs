@@ -1,7 +1,8 @@
 //! The middle of multi-head self-attention (arXiv 1706.03762).
 
 use super::exp::exp;
-use super::requantise::{saturate, Rescale};
+use super::requantise::{reciprocal, Rescale};
+use super::shape::rolled;
 
 /// The shape of an attention.
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ pub struct Attention {
 /// head. `y` is `[groups][tokens][heads * head_dim]`. `scratch` is for a row of `tokens` scores of
 /// four bytes.
 #[inline(never)]
-pub fn attention(x: &[i8], scratch: &mut [i8], y: &mut [i8], s: &Attention) {
+pub fn attention(x: &[i8], y: &mut [i8], scratch: &mut [i8], s: &Attention) {
     let dim = s.head_dim.max(1);
     let inner = (s.heads * dim).max(1);
     let tokens = s.tokens.max(1);
@@ -53,8 +54,7 @@ pub fn attention(x: &[i8], scratch: &mut [i8], y: &mut [i8], s: &Attention) {
                 let values = x.get(2 * inner + head * dim..).unwrap_or_default();
                 let max = similarity(q, keys, scores, 3 * inner, s.zero_x);
                 let sum = exponentials(scores, max, s);
-                let reciprocal = ((1 << 47) / u64::from(sum).max(1)) as i64;
-                mix(scores, values, y, 3 * inner, reciprocal, s);
+                mix(scores, sum, values, y, 3 * inner, s);
             }
         }
     }
@@ -71,14 +71,15 @@ fn get(x: [i8; 4]) -> i32 {
     i32::from_le_bytes(x.map(|b| b as u8))
 }
 
-/// `scores[j] = q . k[j]` and their maximum; key `j` begins at `j * stride`.
-#[inline(always)]
+/// `scores[j] = (q - zero) . k[j]` and their maximum; key `j` begins at `j * stride`. The keys' zero
+/// would subtract the same from all scores, and only their differences matter.
+#[inline(never)]
 fn similarity(q: &[i8], keys: &[i8], scores: &mut [[i8; 4]], stride: usize, zero: i32) -> i32 {
     let mut max = i32::MIN;
-    for (score, k) in scores.iter_mut().zip(keys.chunks(stride)) {
+    for (score, k) in scores.iter_mut().zip(keys.chunks(stride.max(1))) {
         let mut sum = 0;
         for (q, k) in q.iter().zip(k) {
-            sum += (i32::from(*q) - zero) * (i32::from(*k) - zero);
+            sum += (i32::from(*q) - zero) * i32::from(*k);
         }
         max = max.max(sum);
         *score = put(sum);
@@ -87,10 +88,11 @@ fn similarity(q: &[i8], keys: &[i8], scores: &mut [[i8; 4]], stride: usize, zero
 }
 
 /// Scores become exponentials; gives their sum.
-#[inline(always)]
+#[inline(never)]
 fn exponentials(scores: &mut [[i8; 4]], max: i32, s: &Attention) -> u32 {
     let mut sum = 0;
     for score in scores {
+        rolled();
         let e = exp(s.score.apply(max - get(*score))) >> s.drop;
         sum += e;
         *score = put(e as i32);
@@ -98,43 +100,37 @@ fn exponentials(scores: &mut [[i8; 4]], max: i32, s: &Attention) -> u32 {
     sum
 }
 
-/// `y[i]` of the sum over `j` of `e[j] * v[j][i]`; value `j` begins at `j * stride`.
-#[inline(always)]
-fn mix(
-    scores: &[[i8; 4]],
-    values: &[i8],
-    y: &mut [i8],
-    stride: usize,
-    reciprocal: i64,
-    s: &Attention,
-) {
-    let finish = |sum: i32| {
-        let mean = ((i64::from(sum) * reciprocal) >> 32) as i32;
-        saturate(s.value.apply(mean).saturating_add(s.zero))
-    };
-    let mut at = 0;
-    let (blocks, rest) = y.as_chunks_mut::<4>();
-    for y in blocks {
-        let mut acc = [0; 4];
-        let columns = values.get(at..).unwrap_or_default().chunks(stride);
-        for (score, v) in scores.iter().zip(columns) {
+/// `y[i]` of the sum over `j` of `e[j] * (v[j][i] - zero)`; value `j` begins at `j * stride`, `sum` is
+/// that of all `e`.
+#[inline(never)]
+fn mix(scores: &[[i8; 4]], sum: u32, values: &[i8], y: &mut [i8], stride: usize, s: &Attention) {
+    let start = -s.zero_x * sum as i32;
+    let reciprocal = reciprocal(47, sum.max(1)) as i64;
+    let mut values = values;
+    for y in y.chunks_mut(4) {
+        let mut acc = [start; 4];
+        for (score, v) in scores.iter().zip(values.chunks(stride.max(1))) {
             let e = get(*score);
-            if let Some(v) = v.first_chunk::<4>() {
-                for (a, v) in acc.iter_mut().zip(v) {
-                    *a += e * (i32::from(*v) - s.zero_x);
+            match v.first_chunk::<4>() {
+                Some(v) => {
+                    for (a, v) in acc.iter_mut().zip(v) {
+                        *a += e * i32::from(*v);
+                    }
+                }
+                // The last values of all.
+                None => {
+                    for (a, v) in acc.iter_mut().zip(v) {
+                        rolled();
+                        *a += e * i32::from(*v);
+                    }
                 }
             }
         }
-        *y = acc.map(finish);
-        at += 4;
-    }
-    for y in rest {
-        let columns = values.get(at..).unwrap_or_default().chunks(stride);
-        let mut acc = 0;
-        for (score, v) in scores.iter().zip(columns) {
-            acc += get(*score) * (v.first().map_or(0, |v| i32::from(*v)) - s.zero_x);
+        for (y, acc) in y.iter_mut().zip(acc) {
+            rolled();
+            let mean = ((i64::from(acc) * reciprocal) >> 32) as i32;
+            *y = s.value.to(mean, s.zero);
         }
-        *y = finish(acc);
-        at += 1;
+        values = values.get(4..).unwrap_or_default();
     }
 }

@@ -2,10 +2,15 @@
 
 use super::channels::Channels;
 use super::linear::{one_row, two_rows};
+use super::shape::copy;
 
-/// The shape of a convolution.
+/// A convolution.
 #[derive(Clone, Copy)]
-pub struct Conv {
+pub struct Conv<'a> {
+    /// `[out_channels][kernel][kernel][channels / groups]`.
+    pub weight: &'a [i8],
+    /// Biases and factors of the output channels.
+    pub factors: Channels<'a>,
     /// Rows of the input.
     pub height: usize,
     /// Columns of the input.
@@ -32,11 +37,11 @@ pub struct Conv {
     pub zero: i8,
 }
 
-impl Conv {
+impl Conv<'_> {
     /// Copies the window of an output position, for the channels of group `g`, to
     /// `[ky][kx][channels of the group]`.
     #[inline(never)]
-    fn window(&self, x: &[i8], oy: usize, ox: usize, g: usize, to: &mut [i8]) {
+    fn window(&self, x: &[i8], [oy, ox, g]: [usize; 3], to: &mut [i8]) {
         let depth = self.channels / self.groups.max(1);
         let first = (ox * self.stride).wrapping_sub(self.left);
         // Without dilation and groups a row of the window is one run.
@@ -72,27 +77,12 @@ impl Conv {
     }
 }
 
-#[inline(always)]
-fn copy(from: &[i8], to: &mut [i8]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to = *from;
-    }
-}
-
 /// `y[oy][ox][o] = finish(bias[o] + sum over ky, kx, i of x[iy][ix][i] * weight[o][ky][kx][i])`.
 ///
-/// `x` is the input map, `y` the output map. `weight` is `[out_channels][kernel][kernel][channels /
-/// groups]`. `scratch` has room for two windows of a group: `2 * kernel * kernel * channels /
-/// groups` bytes.
+/// `x` is the input map, `y` the output map. `scratch` has room for two windows of a group:
+/// `2 * kernel * kernel * channels / groups` bytes.
 #[inline(never)]
-pub fn conv<const WIDE: bool>(
-    x: &[i8],
-    weight: &[i8],
-    channels: &Channels,
-    y: &mut [i8],
-    s: &Conv,
-    scratch: &mut [i8],
-) {
+pub fn conv(x: &[i8], y: &mut [i8], scratch: &mut [i8], s: &Conv) {
     let groups = s.groups.max(1);
     let taps = (s.kernel * s.kernel * (s.channels / groups)).max(1);
     let out = s.out_channels.max(1);
@@ -103,23 +93,25 @@ pub fn conv<const WIDE: bool>(
     let Some(second) = second.get_mut(..taps) else {
         return;
     };
-    for (g, weight) in weight.chunks_exact((taps * per_group).max(1)).enumerate() {
+    for (g, weight) in s.weight.chunks_exact((taps * per_group).max(1)).enumerate() {
         let at = g * per_group;
+        let Some(factors) = s.factors.part(at, per_group) else {
+            return;
+        };
         let rows = y.chunks_exact_mut((s.out_width.max(1) * out).max(1));
         for (oy, y) in rows.enumerate() {
             for (pair, y) in y.chunks_mut((2 * out).max(1)).enumerate() {
-                s.window(x, oy, 2 * pair, g, first);
-                if let Some((y0, y1)) = y.split_at_mut_checked(out) {
-                    let y0 = y0.get_mut(at..at + per_group);
-                    let y1 = y1.get_mut(at..at + per_group);
-                    if let (Some(y0), Some(y1)) = (y0, y1) {
-                        s.window(x, oy, 2 * pair + 1, g, second);
-                        two_rows::<WIDE>([first, second], weight, channels, at, y0, y1);
-                        continue;
+                s.window(x, [oy, 2 * pair, g], first);
+                let (y0, y1) = y.split_at_mut_checked(out).unwrap_or_default();
+                let Some(y0) = y0.get_mut(at..at + per_group) else {
+                    return;
+                };
+                match y1.get_mut(at..at + per_group) {
+                    Some(y1) => {
+                        s.window(x, [oy, 2 * pair + 1, g], second);
+                        two_rows([first, second], weight, &factors, y0, y1);
                     }
-                }
-                if let Some(y) = y.get_mut(at..at + per_group) {
-                    one_row::<WIDE>(first, weight, channels, at, y);
+                    None => one_row(first, weight, &factors, y0),
                 }
             }
         }

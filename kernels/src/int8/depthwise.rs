@@ -1,13 +1,18 @@
 //! Depthwise convolution: every channel by itself.
 
 use super::channels::Channels;
+use super::shape::{copy, rolled};
 
 /// Channels computed at once: their sums lie on the stack.
 const BLOCK: usize = 32;
 
-/// The shape of a depthwise convolution.
+/// A depthwise convolution.
 #[derive(Clone, Copy)]
-pub struct Depthwise {
+pub struct Depthwise<'a> {
+    /// `[kernel][kernel][channels]`.
+    pub weight: &'a [i8],
+    /// Biases and factors of the channels.
+    pub factors: Channels<'a>,
     /// Rows of the input.
     pub height: usize,
     /// Columns of the input.
@@ -32,105 +37,73 @@ pub struct Depthwise {
 
 /// `y[oy][ox][c] = finish(bias[c] + sum over ky, kx of x[iy][ix][c] * weight[ky][kx][c])`.
 ///
-/// `x` is the input map, `y` the output map, `weight` `[kernel][kernel][channels]`.
+/// `x` is the input map, `y` the output map. Where `x` is empty, `y` is the input too, of the same
+/// shape, and `ring` holds the rows that the kernel still needs:
+/// `((kernel - 1) * dilation + 1) * width * channels` bytes.
 #[inline(never)]
-pub fn depthwise<const WIDE: bool>(
-    x: &[i8],
-    weight: &[i8],
-    channels: &Channels,
-    y: &mut [i8],
-    s: &Depthwise,
-) {
-    let row = (s.width * s.channels).max(1);
-    let of = |iy: usize| x.get(iy * row..).and_then(|x| x.get(..row));
-    let rows = y.chunks_exact_mut((s.out_width * s.channels).max(1));
-    for (oy, y) in rows.enumerate() {
-        output_row::<WIDE>(of, weight, channels, y, oy, s);
-    }
-}
-
-/// The same with the output over the input: `map` begins with the input map and then begins with
-/// the output map, whose rows are not longer. `ring` holds the input's rows that the kernel still
-/// needs: `((kernel - 1) * dilation + 1) * width * channels` bytes.
-#[inline(never)]
-pub fn depthwise_in_place<const WIDE: bool>(
-    map: &mut [i8],
-    weight: &[i8],
-    channels: &Channels,
-    ring: &mut [i8],
-    s: &Depthwise,
-    out_height: usize,
-) {
+pub fn depthwise(x: &[i8], y: &mut [i8], ring: &mut [i8], s: &Depthwise) {
     let row = (s.width * s.channels).max(1);
     let out_row = (s.out_width * s.channels).max(1);
     let reach = s.kernel.saturating_sub(1) * s.dilation + 1;
     let mut saved = 0;
-    for oy in 0..out_height {
+    for oy in 0..y.len() / out_row {
         // Input rows up to the last that this output row sees.
         let needed = (oy * s.stride + reach).saturating_sub(s.top).min(s.height);
-        while saved < needed {
-            let slot = saved % reach * row;
-            let from = map.get(saved * row..).unwrap_or_default();
-            for (to, from) in ring
-                .get_mut(slot..)
-                .unwrap_or_default()
-                .iter_mut()
-                .zip(from)
-                .take(row)
-            {
-                *to = *from;
-            }
+        while x.is_empty() && saved < needed {
+            let to = ring
+                .get_mut(saved.checked_rem(reach).unwrap_or(0) * row..)
+                .unwrap_or_default();
+            let to = to.get_mut(..row).unwrap_or_default();
+            copy(y.get(saved * row..).unwrap_or_default(), to);
             saved += 1;
         }
-        let of = |iy: usize| ring.get(iy % reach * row..).and_then(|x| x.get(..row));
-        let y = map
-            .get_mut(oy * out_row..)
-            .and_then(|y| y.get_mut(..out_row));
-        output_row::<WIDE>(of, weight, channels, y.unwrap_or_default(), oy, s);
+        let (map, rows) = match x.is_empty() {
+            true => (&*ring, reach),
+            false => (x, s.height),
+        };
+        if let Some(y) = y.get_mut(oy * out_row..).and_then(|y| y.get_mut(..out_row)) {
+            output_row(map, rows, y, oy, s);
+        }
     }
 }
 
-/// One row of the output; `of` gives the input's rows.
-#[inline(always)]
-fn output_row<'a, const WIDE: bool>(
-    of: impl Fn(usize) -> Option<&'a [i8]>,
-    weight: &[i8],
-    channels: &Channels,
-    y: &mut [i8],
-    oy: usize,
-    s: &Depthwise,
-) {
+/// One row of the output. Row `iy` of the input is row `iy % rows` of `map`.
+#[inline(never)]
+fn output_row(map: &[i8], rows: usize, y: &mut [i8], oy: usize, s: &Depthwise) {
     let c = s.channels.max(1);
-    // A row in the padding above wraps to a huge number.
-    let iy = (oy * s.stride).wrapping_sub(s.top);
     let source = |ky: usize| {
-        let iy = iy.wrapping_add(ky * s.dilation);
-        (iy < s.height).then(|| of(iy)).flatten()
+        // A row in the padding above wraps to a huge number.
+        let iy = (oy * s.stride + ky * s.dilation).wrapping_sub(s.top);
+        let row = map.get(iy.checked_rem(rows)? * s.width * c..)?;
+        (iy < s.height).then_some(row)
     };
     let three = match (s.kernel, s.dilation, source(0), source(1), source(2)) {
         (3, 1, Some(a), Some(b), Some(c)) => Some([a, b, c]),
         _ => None,
     };
+    let (mut sums, padding) = ([0; BLOCK], [s.zero; BLOCK]);
     for first in (0..c).step_by(BLOCK) {
         let n = BLOCK.min(c - first);
-        let (Some(part), Some(weight)) = (channels.part(first, n), weight.get(first..)) else {
+        let Some(factors) = s.factors.part(first, n) else {
             return;
         };
-        let mut sums = [0; BLOCK];
         let Some(sums) = sums.get_mut(..n) else {
             return;
         };
         for (ox, y) in y.chunks_exact_mut(c).enumerate() {
             let ix = (ox * s.stride).wrapping_sub(s.left);
-            for (sum, bias) in sums.iter_mut().zip(part.bias) {
-                *sum = *bias;
-            }
+            begin(sums, factors.bias);
+            let mut weight = s.weight.get(first..).unwrap_or_default();
             match three {
                 Some(rows) if ix < s.width && ix + 2 < s.width => {
-                    for (row, at) in rows.into_iter().zip([0, 3 * c, 6 * c]) {
-                        if let (Some(x), Some(w)) = (row.get(ix * c + first..), weight.get(at..)) {
-                            three_taps(sums, x, w, c);
-                        }
+                    for row in rows {
+                        three_taps(
+                            sums,
+                            row.get(ix * c + first..).unwrap_or_default(),
+                            weight,
+                            c,
+                        );
+                        weight = weight.get(3 * c..).unwrap_or_default();
                     }
                 }
                 _ => {
@@ -140,17 +113,30 @@ fn output_row<'a, const WIDE: bool>(
                             let ix = ix.wrapping_add(kx * s.dilation);
                             let inside = row.filter(|_| ix < s.width);
                             let x = inside.and_then(|row| row.get(ix * c + first..));
-                            if let Some(w) = weight.get((ky * s.kernel + kx) * c..) {
-                                tap(sums, x, w, s.zero);
-                            }
+                            tap(sums, x.unwrap_or(&padding), weight);
+                            weight = weight.get(c..).unwrap_or_default();
                         }
                     }
                 }
             }
             if let Some(y) = y.get_mut(first..first + n) {
-                part.finish::<WIDE>(sums, y);
+                factors.finish(sums, y);
             }
         }
+    }
+}
+
+/// `sums[i] = bias[i]`.
+#[inline(always)]
+fn begin(sums: &mut [i32], bias: &[i32]) {
+    let ((s4, s), (b4, b)) = (sums.as_chunks_mut::<4>(), bias.as_chunks::<4>());
+    for (sums, bias) in s4.iter_mut().zip(b4) {
+        rolled();
+        *sums = *bias;
+    }
+    for (sum, bias) in s.iter_mut().zip(b) {
+        rolled();
+        *sum = *bias;
     }
 }
 
@@ -175,19 +161,10 @@ fn three_taps(sums: &mut [i32], x: &[i8], w: &[i8], c: usize) {
     }
 }
 
-/// `sums[i] += x[i] * w[i]`; in the padding `zero * w[i]`.
+/// `sums[i] += x[i] * w[i]`.
 #[inline(never)]
-fn tap(sums: &mut [i32], x: Option<&[i8]>, w: &[i8], zero: i8) {
-    match x {
-        Some(x) => {
-            for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
-                *sum += i32::from(*x) * i32::from(*w);
-            }
-        }
-        None => {
-            for (sum, w) in sums.iter_mut().zip(w) {
-                *sum += i32::from(zero) * i32::from(*w);
-            }
-        }
+fn tap(sums: &mut [i32], x: &[i8], w: &[i8]) {
+    for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
+        *sum += i32::from(*x) * i32::from(*w);
     }
 }

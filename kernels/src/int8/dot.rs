@@ -17,16 +17,6 @@ pub fn dot_2x2(mut acc: [i32; 4], [x0, x1]: [&[i8]; 2], [w0, w1]: [&[i8]; 2]) ->
     acc
 }
 
-/// `acc[o] += sum over i of x[i] * w[o][i]`.
-#[inline(always)]
-pub fn dot_1x2(mut acc: [i32; 2], x: &[i8], [w0, w1]: [&[i8]; 2]) -> [i32; 2] {
-    for ((x, w0), w1) in x.iter().zip(w0).zip(w1) {
-        acc[0] += i32::from(*x) * i32::from(*w0);
-        acc[1] += i32::from(*x) * i32::from(*w1);
-    }
-    acc
-}
-
 /// `acc + sum over i of x[i] * w[i]`.
 #[inline(always)]
 pub fn dot(acc: i32, x: &[i8], w: &[i8]) -> i32 {

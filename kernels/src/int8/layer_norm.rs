@@ -1,10 +1,15 @@
 //! Layer norm over the features of a row (arXiv 1607.06450).
 
-use super::requantise::{saturate, Rescale};
+use super::requantise::{reciprocal, Rescale};
+use super::shape::{copy, rolled};
 
-/// What a layer norm knows besides its weights.
+/// What a layer norm knows.
 #[derive(Clone, Copy)]
-pub struct LayerNorm {
+pub struct LayerNorm<'a> {
+    /// Weights in 16 bits.
+    pub weight: &'a [i16],
+    /// Biases.
+    pub bias: &'a [i32],
     /// `256 * n^2 * eps / scale^2` for rows of `n` and the input's scale.
     pub eps: u64,
     /// Fractional bits of the normalised values.
@@ -15,28 +20,18 @@ pub struct LayerNorm {
     pub zero: i32,
 }
 
-/// `y[r][i] = weight[i] * normalised(x[r][i]) + bias[i]`; rows are as long as `weight`.
+/// `y[r][i] = weight[i] * normalised(x[r][i]) + bias[i]`; rows are as long as `weight`. Where `x` is
+/// empty, `y` is the input too.
 #[inline(never)]
-pub fn layer_norm(x: &[i8], weight: &[i16], bias: &[i32], y: &mut [i8], s: &LayerNorm) {
-    let n = weight.len().max(1);
-    for (x, y) in x.chunks_exact(n).zip(y.chunks_exact_mut(n)) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = *x;
-        }
-        row(y, weight, bias, s);
-    }
-}
-
-/// The same with the result over the input.
-#[inline(never)]
-pub fn layer_norm_in_place(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
-    for y in y.chunks_exact_mut(weight.len().max(1)) {
-        row(y, weight, bias, s);
+pub fn layer_norm(x: &[i8], y: &mut [i8], s: &LayerNorm) {
+    copy(x, y);
+    for y in y.chunks_exact_mut(s.weight.len().max(1)) {
+        row(y, s);
     }
 }
 
 #[inline(always)]
-fn row(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
+fn row(y: &mut [i8], s: &LayerNorm) {
     let n = y.len() as i32;
     let (mut sum, mut squares) = (0, 0);
     for q in y.iter() {
@@ -48,14 +43,14 @@ fn row(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
     let variance = ((spread as u64) << 8).saturating_add(s.eps).max(1);
     let zeros = variance.leading_zeros() & !1;
     let root = square_root(variance << zeros);
-    let inverse = ((1 << 63) / u64::from(root).max(1)).min(u64::from(u32::MAX));
+    let inverse = reciprocal(63, root.max(1)).min(u64::from(u32::MAX));
     let shift = 59 - zeros / 2 - s.fraction;
     let half = 1i64 << (shift - 1);
-    for ((q, weight), bias) in y.iter_mut().zip(weight).zip(bias) {
+    for ((q, weight), bias) in y.iter_mut().zip(s.weight).zip(s.bias) {
+        rolled();
         let centred = i64::from(n * i32::from(*q) - sum);
         let normalised = ((centred * inverse as i64 + half) >> shift) as i32;
-        let value = i32::from(*weight) * normalised + bias;
-        *q = saturate(s.rescale.apply(value).saturating_add(s.zero));
+        *q = s.rescale.to(i32::from(*weight) * normalised + bias, s.zero);
     }
 }
 
@@ -64,6 +59,7 @@ fn row(y: &mut [i8], weight: &[i16], bias: &[i32], s: &LayerNorm) {
 fn square_root(x: u64) -> u32 {
     let (mut rest, mut root, mut bit) = (x, 0u64, 1u64 << 62);
     while bit != 0 {
+        rolled();
         if rest >= root + bit {
             rest -= root + bit;
             root = (root >> 1) + bit;

@@ -1,6 +1,7 @@
 //! Products of matrices that are both activations, and transposition.
 
-use super::requantise::{saturate, Rescale};
+use super::requantise::Rescale;
+use super::shape::rolled;
 
 /// The shape of a product of matrices.
 #[derive(Clone, Copy)]
@@ -22,9 +23,10 @@ pub struct MatMul {
 }
 
 /// `y[g][i][j] = sum over k of a[g][i][k] * b[g][k][j]`; `a` is `[groups][rows][inner]`, `b`
-/// `[groups][inner][columns]`, `y` `[groups][rows][columns]`.
+/// `[groups][inner][columns]`, `y` `[groups][rows][columns]`. Where `b` is empty it is `a`.
 #[inline(never)]
-pub fn matmul(a: &[i8], b: &[i8], y: &mut [i8], s: &MatMul) {
+pub fn matmul(a: &[i8], y: &mut [i8], b: &[i8], s: &MatMul) {
+    let b = if b.is_empty() { a } else { b };
     let (n, k, m) = (s.rows.max(1), s.inner.max(1), s.columns.max(1));
     let groups = a
         .chunks_exact((n * k).max(1))
@@ -35,23 +37,34 @@ pub fn matmul(a: &[i8], b: &[i8], y: &mut [i8], s: &MatMul) {
                 let column = b.get(j..).unwrap_or_default().iter().step_by(m);
                 let mut sum = 0;
                 for (a, b) in a.iter().zip(column) {
+                    rolled();
                     sum += (i32::from(*a) - s.zero_a) * (i32::from(*b) - s.zero_b);
                 }
-                *y = saturate(s.rescale.apply(sum).saturating_add(s.zero));
+                *y = s.rescale.to(sum, s.zero);
             }
         }
     }
 }
 
-/// `y[g][j][i] = x[g][i][j]`; `x` is `[groups][n][m]`.
+/// The shape of a transposition.
+#[derive(Clone, Copy)]
+pub struct Transpose {
+    /// Rows of the input.
+    pub rows: usize,
+    /// Columns of the input.
+    pub columns: usize,
+}
+
+/// `y[g][j][i] = x[g][i][j]`; `x` is `[groups][rows][columns]`.
 #[inline(never)]
-pub fn transpose(x: &[i8], y: &mut [i8], n: usize, m: usize) {
-    let (n, m) = (n.max(1), m.max(1));
+pub fn transpose(x: &[i8], y: &mut [i8], s: &Transpose) {
+    let (n, m) = (s.rows.max(1), s.columns.max(1));
     let groups = x.chunks_exact((n * m).max(1));
     for (x, y) in groups.zip(y.chunks_exact_mut((n * m).max(1))) {
         for (j, y) in y.chunks_exact_mut(n).enumerate() {
             let column = x.get(j..).unwrap_or_default().iter().step_by(m);
             for (y, x) in y.iter_mut().zip(column) {
+                rolled();
                 *y = *x;
             }
         }

@@ -1,5 +1,7 @@
 //! Maps cut into patches, and put together again (MobileViT, arXiv 2110.02178).
 
+use super::shape::copy;
+
 /// The shape of a map and its patches.
 #[derive(Clone, Copy)]
 pub struct Patches {
@@ -15,39 +17,48 @@ pub struct Patches {
     pub zero: i8,
 }
 
-impl Patches {
-    /// Calls `f(token row, row, column)` for every token, group by group.
-    #[inline(always)]
-    fn tokens<T>(&self, rows: impl Iterator<Item = T>, mut f: impl FnMut(T, usize, usize)) {
-        let patch = self.patch.max(1);
-        let (mut row, mut column) = (0, 0);
-        let (mut top, mut left) = (0, 0);
-        for token in rows {
-            f(token, top + row, left + column);
-            left += patch;
-            if left >= self.width {
-                left = 0;
-                top += patch;
-            }
-            if top >= self.height {
-                top = 0;
-                column += 1;
-            }
-            if column >= patch {
-                column = 0;
-                row += 1;
-            }
+/// The tokens of a map, group by group.
+struct Tokens<'a> {
+    s: &'a Patches,
+    /// The corner of the patch.
+    top: usize,
+    left: usize,
+    /// The place in the patch.
+    row: usize,
+    column: usize,
+}
+
+impl Tokens<'_> {
+    fn of(s: &Patches) -> Tokens<'_> {
+        Tokens {
+            s,
+            top: 0,
+            left: 0,
+            row: 0,
+            column: 0,
         }
     }
 
-    /// Where the pixel begins, unless it is padding.
-    #[inline(always)]
-    fn pixel(&self, row: usize, column: usize) -> Option<core::ops::Range<usize>> {
-        if row >= self.height || column >= self.width {
-            return None;
+    /// Where the pixel of the next token begins in the map, unless it is padding.
+    #[inline(never)]
+    fn next(&mut self) -> Option<usize> {
+        let (patch, width) = (self.s.patch.max(1), self.s.width);
+        let (row, column) = (self.top + self.row, self.left + self.column);
+        let inside = row < self.s.height && column < width;
+        self.left += patch;
+        if self.left >= width {
+            self.left = 0;
+            self.top += patch;
         }
-        let start = (row * self.width + column) * self.channels;
-        Some(start..start + self.channels)
+        if self.top >= self.s.height {
+            self.top = 0;
+            self.column += 1;
+        }
+        if self.column >= patch {
+            self.column = 0;
+            self.row += 1;
+        }
+        inside.then_some((row * width + column) * self.s.channels)
     }
 }
 
@@ -55,22 +66,22 @@ impl Patches {
 /// is the pixel `(by * patch + py, bx * patch + px)`; the map's zero beyond the map's bottom and right.
 #[inline(never)]
 pub fn unfold(x: &[i8], y: &mut [i8], s: &Patches) {
-    let rows = y.chunks_exact_mut(s.channels.max(1));
-    s.tokens(rows, |token, row, column| {
-        match s.pixel(row, column).and_then(|range| x.get(range)) {
-            Some(pixel) => token.iter_mut().zip(pixel).for_each(|(y, x)| *y = *x),
+    let mut places = Tokens::of(s);
+    for token in y.chunks_exact_mut(s.channels.max(1)) {
+        match places.next().and_then(|at| x.get(at..)) {
+            Some(pixel) => copy(pixel, token),
             None => token.fill(s.zero),
         }
-    });
+    }
 }
 
 /// The inverse of [`unfold`]; what lies beyond the map is dropped.
 #[inline(never)]
 pub fn fold(x: &[i8], y: &mut [i8], s: &Patches) {
-    let rows = x.chunks_exact(s.channels.max(1));
-    s.tokens(rows, |token, row, column| {
-        if let Some(pixel) = s.pixel(row, column).and_then(|range| y.get_mut(range)) {
-            pixel.iter_mut().zip(token).for_each(|(y, x)| *y = *x);
+    let mut places = Tokens::of(s);
+    for token in x.chunks_exact(s.channels.max(1)) {
+        if let Some(pixel) = places.next().and_then(|at| y.get_mut(at..)) {
+            copy(token, pixel);
         }
-    });
+    }
 }

@@ -1,6 +1,7 @@
 //! Pooling.
 
 use super::requantise::{saturate, Rescale};
+use super::shape::rolled;
 
 /// The shape of a pooling over windows.
 #[derive(Clone, Copy)]
@@ -70,6 +71,7 @@ impl Window<'_> {
                 continue;
             }
             for kx in 0..s.kernel {
+                rolled();
                 let ix = (self.ox * s.stride + kx * s.dilation).wrapping_sub(s.left);
                 if ix < s.width {
                     if let Some(q) = self.x.get((iy * s.width + ix) * s.channels + self.at) {
@@ -110,15 +112,27 @@ pub fn avg_pool(x: &[i8], y: &mut [i8], s: &Pool) {
     });
 }
 
+/// A mean of all rows.
+#[derive(Clone, Copy)]
+pub struct Mean {
+    /// The input's zero.
+    pub zero_x: i32,
+    /// From sums to the output's scale.
+    pub rescale: Rescale,
+    /// The output's zero.
+    pub zero: i32,
+}
+
 /// The mean of all rows; rows are as long as `y`.
 #[inline(never)]
-pub fn global_avg_pool(x: &[i8], y: &mut [i8], zero_x: i32, rescale: Rescale, zero: i32) {
+pub fn global_avg_pool(x: &[i8], y: &mut [i8], s: &Mean) {
     let n = y.len().max(1);
     for (at, y) in y.iter_mut().enumerate() {
         let mut sum = 0;
         for q in x.get(at..).unwrap_or_default().iter().step_by(n) {
-            sum += i32::from(*q) - zero_x;
+            rolled();
+            sum += i32::from(*q) - s.zero_x;
         }
-        *y = saturate(rescale.apply(sum).saturating_add(zero));
+        *y = s.rescale.to(sum, s.zero);
     }
 }

@@ -1,35 +1,35 @@
 //! Softmax; its result has the scale 1/256 and the zero -128.
 
 use super::exp::exp;
-use super::requantise::Rescale;
+use super::requantise::{reciprocal, Rescale};
+use super::shape::{copy, rolled};
 
-/// Softmax of every row of `n`. `rescale` turns steps of the input into 1/65536.
+/// The shape of a softmax.
+#[derive(Clone, Copy)]
+pub struct Softmax {
+    /// Elements of a row.
+    pub n: usize,
+    /// Turns steps of the input into 1/65536.
+    pub rescale: Rescale,
+}
+
+/// Softmax of every row. Where `x` is empty, `y` is the input too.
 #[inline(never)]
-pub fn softmax(x: &[i8], y: &mut [i8], n: usize, rescale: Rescale) {
-    for (x, y) in x.chunks_exact(n.max(1)).zip(y.chunks_exact_mut(n.max(1))) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = *x;
+pub fn softmax(x: &[i8], y: &mut [i8], s: &Softmax) {
+    copy(x, y);
+    for y in y.chunks_exact_mut(s.n.max(1)) {
+        let max = y.iter().copied().max().map_or(0, i32::from);
+        let share = |q: i8| exp(s.rescale.apply(max - i32::from(q)));
+        let mut sum = 0;
+        for q in y.iter() {
+            rolled();
+            sum += share(*q);
         }
-        row(y, rescale);
-    }
-}
-
-/// The same with the result over the input.
-#[inline(never)]
-pub fn softmax_in_place(y: &mut [i8], n: usize, rescale: Rescale) {
-    for y in y.chunks_exact_mut(n.max(1)) {
-        row(y, rescale);
-    }
-}
-
-#[inline(always)]
-fn row(y: &mut [i8], rescale: Rescale) {
-    let max = y.iter().copied().max().map_or(0, i32::from);
-    let share = |q: i8| exp(rescale.apply(max - i32::from(q)));
-    let sum: u32 = y.iter().map(|q| share(*q)).sum();
-    let reciprocal = (1 << 47) / u64::from(sum).max(1);
-    for q in y {
-        let part = (u64::from(share(*q)) * reciprocal + (1 << 38)) >> 39;
-        *q = (part as i32 - 128).min(127) as i8;
+        let reciprocal = reciprocal(47, sum.max(1));
+        for q in y {
+            rolled();
+            let part = (u64::from(share(*q)) * reciprocal + (1 << 38)) >> 39;
+            *q = (part as i32 - 128).min(127) as i8;
+        }
     }
 }

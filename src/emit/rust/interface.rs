@@ -69,6 +69,15 @@ pub(super) const RESULT: &str = r#"    let mut output = [0.0; OUTPUT_LEN];
 }
 "#;
 
+/// For measuring: steps are announced.
+pub(super) const TRACED: &str = r#"
+/// Computes what [`run`] does, and calls `trace` with the number of each step before it; at the end
+/// with the number of steps.
+pub fn run_traced(arena: &mut Arena, trace: impl FnMut(usize)) {
+    steps::run_traced(&mut arena.0, trace);
+}
+"#;
+
 pub(super) const ONE: &str = r#"
 /// The `AN` numbers of the arena from `A` on.
 #[inline(always)]

@@ -11,6 +11,7 @@ mod int8;
 mod interface;
 mod names;
 mod program;
+mod steps;
 mod text;
 mod weights;
 mod writer;
@@ -22,8 +23,8 @@ use crate::diag::Diagnostic;
 use crate::lower::{Bound, Plan};
 use crate::quant::Quantised;
 use interface::{HARNESS, HARNESS_INT8, INTERFACE, INTERFACE_INT8, ONE, RESULT, SET_PIXELS};
-use interface::{SET_PIXELS_PLAIN, THREE, TWO};
-use program::{Numbers, Program};
+use interface::{SET_PIXELS_PLAIN, THREE, TRACED, TWO};
+use program::{Code, Numbers, Program};
 use text::{float, plain, Text};
 
 /// What the emitted code says of itself besides the network.
@@ -121,6 +122,10 @@ fn files(program: &Program, metadata: &Metadata) -> Vec<EmittedFile> {
     file("src/lib.rs", library(&name, program, metadata));
     let head = "//! The weights, in the order in which the kernels read them.\n\n";
     file("src/weights.rs", format!("{head}{}", program.weights));
+    if let Code::Steps { module: Some(steps), .. } = &program.code {
+        let head = "//! The steps: what each computes, and where in the arena.\n\n";
+        file("src/steps.rs", format!("{head}{steps}"));
+    }
     let mut modules = Text::default();
     modules.line("//! The kernels that this network needs, copied from hytc-kernels.");
     modules.line("");
@@ -145,6 +150,11 @@ fn module(program: &Program, metadata: &Metadata) -> String {
     t.line("#[rustfmt::skip]\n#[allow(clippy::all, clippy::pedantic)]\nmod weights {");
     t.0.push_str(&program.weights);
     t.line("}\n");
+    if let Code::Steps { module: Some(steps), .. } = &program.code {
+        t.line("#[rustfmt::skip]\n#[allow(clippy::all, clippy::pedantic)]\nmod steps {");
+        t.0.push_str(steps);
+        t.line("}\n");
+    }
     t.line("#[rustfmt::skip]\n#[allow(dead_code, clippy::all, clippy::pedantic)]\nmod kernels {");
     for f in &program.kernels {
         t.line(format!("pub mod {} {{", f.name));
@@ -240,6 +250,9 @@ fn library(name: &str, p: &Program, metadata: &Metadata) -> String {
     t.line("");
     t.line("#[allow(dead_code)]");
     t.line("mod kernels;");
+    if let Code::Steps { module: Some(_), .. } = &p.code {
+        t.line("mod steps;");
+    }
     t.line("#[allow(clippy::approx_constant, clippy::excessive_precision)]");
     t.line("mod weights;");
     t.line("");
@@ -250,14 +263,13 @@ fn library(name: &str, p: &Program, metadata: &Metadata) -> String {
 /// The public items and their helpers.
 fn items(p: &Program, metadata: &Metadata) -> String {
     let mut t = Text::default();
-    for (module, items) in &p.needs.imports {
-        // As rustfmt sorts: functions, then types.
-        let mut items: Vec<&str> = items.iter().copied().collect();
-        items.sort_by_key(|i| (i.starts_with(|c: char| c.is_ascii_uppercase()), *i));
-        t.import(&format!("kernels::{module}"), &items);
-    }
-    if !p.needs.imports.is_empty() {
-        t.line("");
+    if let Code::Statements(_, needs) = &p.code {
+        for (module, items) in &needs.imports {
+            t.import(&format!("kernels::{module}"), &steps::sorted(items));
+        }
+        if !needs.imports.is_empty() {
+            t.line("");
+        }
     }
     constants(&mut t, p, metadata);
     let (kind, zero) = match &p.numbers {
@@ -271,26 +283,28 @@ fn items(p: &Program, metadata: &Metadata) -> String {
             t.0.push_str(&INTERFACE_INT8.replace("{set_pixels}", set));
         }
     }
-    if p.trace {
-        t.line("pub fn run(arena: &mut Arena) -> [i8; OUTPUT_LEN] {\n    run_traced(arena, |_| ())\n}\n");
-        t.line("/// The same; calls `trace` with the number of each step before it.");
-        t.line("pub fn run_traced(arena: &mut Arena, mut trace: impl FnMut(usize)) -> [i8; OUTPUT_LEN] {");
-    } else {
-        t.line(format!("pub fn run(arena: &mut Arena) -> [{kind}; OUTPUT_LEN] {{"));
-    }
-    if !p.body.is_empty() {
-        t.line("    let a = &mut arena.0;\n");
-        t.0.push_str(&p.body);
-        t.line("");
-    }
-    if p.trace {
-        t.line(format!("    trace({});", p.steps));
+    t.line(format!("pub fn run(arena: &mut Arena) -> [{kind}; OUTPUT_LEN] {{"));
+    match &p.code {
+        Code::Statements(body, _) if body.is_empty() => {}
+        Code::Statements(body, _) => {
+            t.line("    let a = &mut arena.0;\n");
+            t.0.push_str(body);
+            t.line("");
+        }
+        Code::Steps { module: Some(_), .. } => t.line("    steps::run(&mut arena.0);"),
+        Code::Steps { module: None, .. } => {}
     }
     t.0.push_str(&RESULT.replace("0.0", zero));
-    for (count, helper) in [(1, ONE), (2, TWO), (3, THREE)] {
-        if p.needs.regions.contains(&count) {
-            t.0.push_str(&helper.replace("f32", kind));
+    match &p.code {
+        Code::Statements(_, needs) => {
+            for (count, helper) in [(1, ONE), (2, TWO), (3, THREE)] {
+                if needs.regions.contains(&count) {
+                    t.0.push_str(helper);
+                }
+            }
         }
+        Code::Steps { module: Some(_), traced: true } => t.0.push_str(TRACED),
+        Code::Steps { .. } => {}
     }
     t.0
 }

@@ -94,6 +94,11 @@ pub(super) struct Statics {
 }
 
 impl Statics {
+    /// Without these names.
+    pub(super) fn reserving(names: &[&str]) -> Statics {
+        Statics { used: names.iter().map(ToString::to_string).collect() }
+    }
+
     /// `stem.conv.weight` becomes `STEM_CONV_WEIGHT`.
     pub(super) fn name(&mut self, name: &str) -> String {
         let mut base = words(name).to_ascii_uppercase();

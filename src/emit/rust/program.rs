@@ -4,7 +4,7 @@ use super::calls::Body;
 use super::text::{float, plain};
 use super::weights::{self, Static};
 use super::writer::Needs;
-use super::{int8, names, Metadata};
+use super::{int8, names, steps, Metadata};
 use crate::codes;
 use crate::diag::Diagnostic;
 use crate::graph::Fact;
@@ -30,6 +30,21 @@ pub(super) enum Numbers {
     },
 }
 
+/// What `run` runs.
+pub(super) enum Code {
+    /// The statements of its body, and what they need around them.
+    Statements(String, Needs),
+    /// A module with a list of steps; `None` where there are no steps.
+    Steps {
+        module: Option<String>,
+        /// Whether there is a `run_traced`.
+        traced: bool,
+    },
+}
+
+/// Code, kernels, constants.
+type Parts = (Code, Vec<&'static File>, Vec<Static>);
+
 /// Everything that the two forms share.
 pub(super) struct Program {
     pub(super) numbers: Numbers,
@@ -42,12 +57,7 @@ pub(super) struct Program {
     pub(super) macs: u64,
     /// Bytes of all statics.
     pub(super) constant_bytes: usize,
-    /// Whether `run_traced` is wanted.
-    pub(super) trace: bool,
-    /// How many steps there are.
-    pub(super) steps: usize,
-    pub(super) body: String,
-    pub(super) needs: Needs,
+    pub(super) code: Code,
     pub(super) weights: String,
     pub(super) kernels: Vec<&'static File>,
 }
@@ -82,7 +92,10 @@ impl Program {
             }
         }
         let body = Body::new(bound, plan, &slot_names).finish();
-        let parts = body.map(|(body, needs)| (body, needs, statics));
+        let parts = body.map(|(body, needs)| {
+            let kernels = kernels(needs.imports.keys().copied(), FLOAT);
+            (Code::Statements(body, needs), kernels, statics)
+        });
         Program::new(lowered, plan, Numbers::Float, parts, errors)
     }
 
@@ -97,22 +110,23 @@ impl Program {
         let input = network.scale(lowered.input());
         let numbers =
             Numbers::Int8 { input, output: network.scale(lowered.output()), pixels: pixels(input, metadata) };
-        let parts = int8::Body::new(network, plan, trace).finish();
-        let parts = parts.map(|(body, needs, mut statics)| {
+        let parts = int8::Body::new(network, plan).finish().map(|(calls, mut statics)| {
             if let Numbers::Int8 { pixels, .. } = &numbers {
                 statics.extend(pixel_static(pixels));
             }
-            (body, needs, statics)
+            let kernels = kernels(steps::imports(&calls).into_keys(), INT8);
+            let steps = trace.then_some(lowered.steps().len());
+            let module = (!calls.numbers.is_empty()).then(|| steps::module(&calls, plan.arena_bytes, steps));
+            (Code::Steps { module, traced: trace }, kernels, statics)
         });
-        let program = Program::new(lowered, plan, numbers, parts, errors)?;
-        Ok(Program { trace, ..program })
+        Program::new(lowered, plan, numbers, parts, errors)
     }
 
     fn new(
         lowered: &Lowered,
         plan: &Plan,
         numbers: Numbers,
-        parts: Result<int8::Parts, Vec<Diagnostic>>,
+        parts: Result<Parts, Vec<Diagnostic>>,
         mut errors: Vec<Diagnostic>,
     ) -> Result<Program, Vec<Diagnostic>> {
         let parts = match parts {
@@ -123,12 +137,11 @@ impl Program {
             }
         };
         let places = plan.element_offset(lowered.input()).zip(plan.element_offset(lowered.output()));
-        let (Some((body, needs, statics)), Some((input_offset, output_offset)), true) =
+        let (Some((code, kernels, statics)), Some((input_offset, output_offset)), true) =
             (parts, places, errors.is_empty())
         else {
             return Err(errors);
         };
-        let sources = if let Numbers::Float = numbers { FLOAT } else { INT8 };
         Ok(Program {
             numbers,
             input: lowered.fact(lowered.input()),
@@ -139,11 +152,8 @@ impl Program {
             params: lowered.params(),
             macs: lowered.macs(),
             constant_bytes: statics.iter().map(Static::bytes).sum(),
-            trace: false,
-            steps: lowered.steps().len(),
-            body,
-            kernels: kernels(&needs, sources),
-            needs,
+            code,
+            kernels,
             weights: weights::module(&statics),
         })
     }
@@ -219,9 +229,9 @@ fn pixel_static(tables: &[Table]) -> Option<Static> {
     Some(Static { name: "PIXELS".into(), about, kind: "i8", data })
 }
 
-/// The files of the imported kernels and of what they use.
-fn kernels(needs: &Needs, sources: &'static [File]) -> Vec<&'static File> {
-    let mut wanted: BTreeSet<&str> = needs.imports.keys().copied().collect();
+/// The files of these modules of kernels and of what they use.
+fn kernels(modules: impl Iterator<Item = &'static str>, sources: &'static [File]) -> Vec<&'static File> {
+    let mut wanted: BTreeSet<&str> = modules.collect();
     // Every file comes after those that it uses.
     for f in sources.iter().rev() {
         if wanted.contains(f.name) {
