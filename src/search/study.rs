@@ -12,7 +12,7 @@ use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
 use super::{design, local, nsga2, tpe};
-use crate::check::spec::Algorithm;
+use crate::check::spec::{Algorithm, Surrogate};
 use crate::hash::fnv1a;
 use crate::space::{Point, SearchSpace};
 use rand::SeedableRng;
@@ -43,6 +43,8 @@ pub struct Settings {
     /// A running trial is stopped once the probability that its result will be on the front is below
     /// this; 0: never.
     pub hopeless: f64,
+    /// The models of [`Algorithm::Mobo`].
+    pub surrogate: Surrogate,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Settings {
             seed_points: Vec::new(),
             effort: 800,
             hopeless: 0.0,
+            surrogate: Surrogate::Auto,
         }
     }
 
@@ -74,7 +77,8 @@ impl Settings {
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
         let reference = search.reference.clone();
-        Settings { window: search.workers, hopeless: search.hopeless, reference, ..s }
+        let (hopeless, surrogate) = (search.hopeless, search.surrogate);
+        Settings { window: search.workers, hopeless, surrogate, reference, ..s }
     }
 }
 
@@ -249,11 +253,11 @@ impl<'a> Study<'a> {
         Study {
             explorer: Explorer::new(space, known, problem.clone()),
             problem,
+            mobo: Mobo::new(settings.surrogate),
             settings,
             records: Vec::new(),
             again: BTreeSet::new(),
             design: None,
-            mobo: Mobo::default(),
             finish: None,
         }
     }

@@ -59,7 +59,7 @@ impl Study<'_> {
         let encode = |r: &&Record| self.explorer.encode(&design.encoder, &r.trial.point, Some(&r.known));
         let Some(x) = done.iter().map(encode).collect::<Option<Vec<_>>>() else { return Vec::new() };
         // Models of its own: those of the study stay as they are.
-        let mut mobo = Mobo::default();
+        let mut mobo = Mobo::new(self.settings.surrogate);
         modelled(&self.problem)
             .into_iter()
             .filter_map(|(name, maximize, positive)| {
