@@ -9,7 +9,7 @@ use super::front::{infer_reference, non_dominated};
 use super::gp::{Hyper, Observations, Shape};
 use super::model::{is_forest, Model};
 use super::problem::{KnownPoint, Problem};
-use super::study::{Record, Settings};
+use super::study::{results, Record, Settings};
 use crate::check::spec;
 use crate::space::Point;
 use rand::{Rng, RngExt};
@@ -189,7 +189,7 @@ impl Mobo {
         hidden: &[Record],
         rng: &mut dyn Rng,
     ) -> Option<Arc<Candidate>> {
-        let done: Vec<&Record> = visible.iter().filter(|r| r.has_estimate()).collect();
+        let done: Vec<&Record> = results(visible);
         if done.len() < 2 {
             return None;
         }

@@ -41,5 +41,5 @@ pub use journal::{Journal, JournalError, Session};
 pub use plot::front_svg;
 pub use problem::{Choice, Features, Known, KnownPoint, Limit, Problem, Quantity, Sketch, Target};
 pub use report::{FrontPoint, StudySummary};
-pub use study::{Finish, Outcome, Record, Settings, Source, Study, StudyError, Trial};
+pub use study::{Continued, Finish, Outcome, Record, Settings, Source, Study, StudyError, Trial};
 pub use trust::{ModelCheck, Share};
