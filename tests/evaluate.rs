@@ -305,6 +305,31 @@ fn hopeless_trials_are_stopped_by_their_steps() {
 }
 
 #[test]
+fn a_trial_taken_up_again_is_told_to_the_program() {
+    // From trial 12 on, first steps show less of what comes: what the curves before them taught is wrong.
+    let body = "c = r.get('continues', {'trial': t, 'step': 0})\n\
+                missing = 0.1 if c['trial'] < 12 else 0.5\n\
+                for step in range(c['step'] + 1, 4):\n    \
+                now = metrics['accuracy'] * (1 - missing * 0.5 ** step)\n    \
+                say({'trial': t, 'step': step, 'metrics': dict(metrics, accuracy=now)})\n    \
+                if not json.loads(sys.stdin.readline())['continue']: break";
+    let lab = Lab::new(1, body);
+    lab.edit("trials = 24", "hopeless = 10%, trials = 60");
+    lab.summary();
+    let (asked, outcomes) = (lab.events("asked"), lab.outcomes());
+    let again: Vec<&Value> = asked.values().filter(|a| a.get("continues").is_some()).collect();
+    assert!(!again.is_empty(), "{outcomes:#?}");
+    for a in again {
+        let before = a["continues"]["trial"].as_u64().unwrap() as usize;
+        assert_eq!(a["continues"]["step"], outcomes[&before]["stopped"]["step"]);
+        assert_eq!((&a["point"], &a["seed"]), (&asked[&before]["point"], &asked[&before]["seed"]));
+    }
+    let status: Value = serde_json::from_str(&lab.succeed("status net.hyt --json").out).unwrap();
+    let shares = status["shares"].as_array().unwrap();
+    assert!(shares.iter().any(|s| s["source"] == "taken up again"), "{shares:#?}");
+}
+
+#[test]
 fn seed_points_come_first() {
     let lab = Lab::new(1, "");
     let seeds = "seed_points = [point(width = 16, deep = 2), file(\"points.yaml\")],";

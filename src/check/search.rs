@@ -56,7 +56,7 @@ pub(super) fn search(
     }
     out.seed = r.whole("seed", 0.0..=9e15).map_or(out.seed, |s| s as u64);
     out.workers = r.whole("workers", 1.0..=256.0).unwrap_or(out.workers);
-    let surrogates = [("auto", Surrogate::Auto), ("gp", Surrogate::Gp)];
+    let surrogates = Surrogate::ALL.map(|s| (s.name(), s));
     if let Some(s) = r.one_of("surrogate", &surrogates) {
         if !matches!(out.algorithm, Algorithm::Mobo) {
             let d = Diagnostic::error(codes::VALUE, r.place("surrogate"), "`surrogate` belongs to `mobo`");

@@ -315,6 +315,27 @@ pub enum Surrogate {
     Auto,
     /// Gaussian processes.
     Gp,
+    /// Random forests.
+    Forest,
+}
+
+impl Surrogate {
+    /// Every kind.
+    pub const ALL: [Surrogate; 3] = [Surrogate::Auto, Surrogate::Gp, Surrogate::Forest];
+
+    /// As in `surrogate = gp`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Surrogate::Auto => "auto",
+            Surrogate::Gp => "gp",
+            Surrogate::Forest => "forest",
+        }
+    }
+
+    /// That of a name.
+    pub fn named(name: &str) -> Option<Surrogate> {
+        Surrogate::ALL.into_iter().find(|s| s.name() == name)
+    }
 }
 
 /// Points to try first.

@@ -3,7 +3,7 @@
 use super::common::{error, out};
 use super::{Done, Failure};
 use crate::bench::{quartiles, Bench, Run, Sources, PROBLEMS};
-use crate::check::spec::Algorithm;
+use crate::check::spec::{Algorithm, Surrogate};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// The algorithm, as in a spec's `search`
     #[arg(long, default_value = "mobo", value_name = "NAME")]
     algorithm: String,
+    /// The models of `mobo`: auto, gp or forest
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    surrogate: String,
     /// Trials that fill the space first [default: as the engine chooses]
     #[arg(long, value_name = "N")]
     initial: Option<usize>,
@@ -55,6 +58,10 @@ pub(super) fn run(args: &Args) -> Done {
         let names = Algorithm::ALL.map(|a| a.name()).join(", ");
         Failure::new(error(format!("there is no search algorithm `{}`; there are {names}", args.algorithm)))
     })?;
+    let surrogate = Surrogate::named(&args.surrogate).ok_or_else(|| {
+        let names = Surrogate::ALL.map(|s| s.name()).join(", ");
+        Failure::new(error(format!("there is no surrogate `{}`; there are {names}", args.surrogate)))
+    })?;
     let names: Vec<&str> = match &args.problem {
         Some(name) => vec![name],
         None => PROBLEMS.to_vec(),
@@ -68,6 +75,7 @@ pub(super) fn run(args: &Args) -> Done {
         let mut runs = Vec::new();
         for seed in args.from..args.from.saturating_add(args.seeds) {
             let mut settings = bench.settings(algorithm, args.trials.unwrap_or(bench.trials), seed);
+            settings.surrogate = surrogate;
             if let Some(initial) = args.initial {
                 settings.initial = initial.max(1);
             }

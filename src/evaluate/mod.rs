@@ -47,6 +47,7 @@ pub use pool::Pool;
 pub use probation::{Probation, Verdict, PATIENCE};
 pub use worker::Worker;
 
+use crate::search::Continued;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -81,6 +82,10 @@ pub struct Request<'a> {
     pub decisions: &'a serde_json::Map<String, serde_json::Value>,
     /// The network with random weights, where the spec asks for it.
     pub onnx: Option<&'a Path>,
+    /// The earlier trial that this one takes up again, and the steps that it has done: a program that has
+    /// kept its state may go on from there, any other one begins anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continued>,
 }
 
 /// Who waits for the result of a trial. A closure is one that is asked whether to stop.

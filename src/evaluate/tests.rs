@@ -36,7 +36,8 @@ fn worker(program: Program) -> Worker {
 
 fn run(worker: &mut Worker, trial: usize) -> Result<Metrics, Failure> {
     let (fidelity, decisions) = (serde_json::Map::new(), serde_json::Map::new());
-    let request = Request { trial, seed: 7, fidelity: &fidelity, decisions: &decisions, onnx: None };
+    let request =
+        Request { trial, seed: 7, fidelity: &fidelity, decisions: &decisions, onnx: None, continues: None };
     worker.run(&request, &|| false)
 }
 
@@ -77,6 +78,7 @@ fn a_process_is_kept_and_told_everything() {
             fidelity: fidelity.as_object().unwrap(),
             decisions: decisions.as_object().unwrap(),
             onnx: Some("/tmp/x.onnx".as_ref()),
+            continues: None,
         };
         let got = w.run(&request, &|| false).unwrap();
         let wanted = [
@@ -182,7 +184,14 @@ fn a_trial_may_be_stopped_after_a_step() {
                 if not json.loads(sys.stdin.readline())['continue']: break\nsay({'trial': t, 'metrics': {'a': step}})";
     let mut w = worker(serving(body));
     let (fidelity, decisions) = (serde_json::Map::new(), serde_json::Map::new());
-    let request = Request { trial: 4, seed: 7, fidelity: &fidelity, decisions: &decisions, onnx: None };
+    let request = Request {
+        trial: 4,
+        seed: 7,
+        fidelity: &fidelity,
+        decisions: &decisions,
+        onnx: None,
+        continues: None,
+    };
     let caller = Impatient(Vec::new().into());
     assert_eq!(value(&w.run(&request, &caller)), 3.0);
     assert_eq!(caller.0.into_inner(), [(1, 0.1), (2, 0.2), (3, 0.3)]);
@@ -250,7 +259,14 @@ fn a_program_that_does_not_read_is_not_waited_for() {
     let decisions: serde_json::Map<_, _> =
         (0..5000).map(|i| (format!("space.a_long_name_{i}"), i.into())).collect();
     let fidelity = serde_json::Map::new();
-    let request = Request { trial: 0, seed: 0, fidelity: &fidelity, decisions: &decisions, onnx: None };
+    let request = Request {
+        trial: 0,
+        seed: 0,
+        fidelity: &fidelity,
+        decisions: &decisions,
+        onnx: None,
+        continues: None,
+    };
     let began = Instant::now();
     assert!(matches!(w.run(&request, &|| false), Err(Failure::TimedOut(_))));
     assert!(began.elapsed() < Duration::from_secs(5));
@@ -261,7 +277,14 @@ fn stopping_does_not_wait_for_the_answer() {
     let mut w = worker(program(&["sh", "-c", "exec sleep 60"]));
     let began = Instant::now();
     let (fidelity, decisions) = (serde_json::Map::new(), serde_json::Map::new());
-    let request = Request { trial: 0, seed: 7, fidelity: &fidelity, decisions: &decisions, onnx: None };
+    let request = Request {
+        trial: 0,
+        seed: 7,
+        fidelity: &fidelity,
+        decisions: &decisions,
+        onnx: None,
+        continues: None,
+    };
     let stop = || began.elapsed() > Duration::from_millis(100);
     assert_eq!(w.run(&request, &stop), Err(Failure::Stopped));
     assert!(began.elapsed() < Duration::from_secs(5));
@@ -274,7 +297,14 @@ fn closing_lets_a_program_end_in_order() {
     let text = "while read line; do echo '{\"trial\":0,\"metrics\":{\"a\":1}}'; done; echo end > ended";
     let pool = Pool::new(Program { dir: dir.path().into(), ..program(&["sh", "-c", text]) });
     let (fidelity, decisions) = (serde_json::Map::new(), serde_json::Map::new());
-    let request = Request { trial: 0, seed: 7, fidelity: &fidelity, decisions: &decisions, onnx: None };
+    let request = Request {
+        trial: 0,
+        seed: 7,
+        fidelity: &fidelity,
+        decisions: &decisions,
+        onnx: None,
+        continues: None,
+    };
     pool.run(&request, &|| false).unwrap();
     pool.close();
     assert!(file.exists());
@@ -298,8 +328,14 @@ fn a_pool_runs_as_many_processes_as_trials_at_a_time() {
                     let pool = &pool;
                     s.spawn(move || {
                         let map = serde_json::Map::new();
-                        let request =
-                            Request { trial: n, seed: 7, fidelity: &map, decisions: &map, onnx: None };
+                        let request = Request {
+                            trial: n,
+                            seed: 7,
+                            fidelity: &map,
+                            decisions: &map,
+                            onnx: None,
+                            continues: None,
+                        };
                         pool.run(&request, &|| false).unwrap()["a"] as u64
                     })
                 })

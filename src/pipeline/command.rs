@@ -78,6 +78,7 @@ impl<'a> Command<'a> {
             fidelity: &self.fidelity,
             decisions: &decisions,
             onnx,
+            continues: trial.continues,
         };
         let steps = Steps { command: self, control, stopped: Mutex::new(None) };
         let answer = self.pool.run(&request, &steps);

@@ -94,6 +94,10 @@ pub fn search(
     let done = session.study().records().iter().filter(|r| r.outcome.is_some()).count();
     watch.event(Event::Search { done, trials });
     run(project, evaluator, &mut session, workers, watch)?;
+    if session.study().is_over() {
+        // Stopped trials that are not taken up again.
+        let _ = std::fs::remove_dir_all(folder.join("paused"));
+    }
     if let Some(Finish::Exhausted(shortage)) = session.study().finish() {
         let count = session.study().records().len();
         watch.event(Event::Note(format!("the search ended after {count} of {trials} trials: {shortage}")));
@@ -274,7 +278,10 @@ fn try_trial(
             return ("no network".into(), Err(Failure::Reported(reason)));
         }
     };
-    let what = format!("{} parameters, {} MACs", count(design.cost.params), count(design.cost.macs));
+    let mut what = format!("{} parameters, {} MACs", count(design.cost.params), count(design.cost.macs));
+    if let Some(c) = trial.continues {
+        what += &format!(", trial {} taken up again after step {}", c.trial, c.step);
+    }
     control.watch.event(Event::Start { trial: Some(trial.number), what: what.clone() });
     let result = evaluator.run(trial, &design, control);
     (what, result)

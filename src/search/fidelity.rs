@@ -7,7 +7,9 @@
 //! al. 2013, section 14.2). A trial is hopeless when the probability that its result would be on the
 //! front (all limits kept, no point of the front at least as good in everything) is below
 //! [`super::Settings::hopeless`]. What is predicted of a stopped trial is what the models learn from
-//! it; it is never on a front itself.
+//! it; it is never on a front itself. One trial in eight is run to its end whatever its curve says, so that
+//! the curves known are not those of good trials alone. As more curves are known, predictions change: a stopped trial whose
+//! chance has become good enough is taken up again, as a trial of its own with the same point and seed.
 
 use super::front::non_dominated;
 use super::problem::Problem;
@@ -50,6 +52,14 @@ struct Prediction {
     sd: f64,
 }
 
+/// What a trial may come to.
+pub(super) struct Prospect {
+    /// The means of the final values.
+    predicted: BTreeMap<String, f64>,
+    /// The probability that the result will be on the front.
+    pub(super) chance: f64,
+}
+
 /// The verdict on a trial whose known values `known` gives and whose curve's last sample is `now`;
 /// `visible` are the trials whose results may be used.
 pub(super) fn verdict(
@@ -59,6 +69,19 @@ pub(super) fn verdict(
     visible: &[Record],
     hopeless: f64,
 ) -> Verdict {
+    match prospect(problem, known, now, visible) {
+        Some(Prospect { predicted, chance }) if chance < hopeless => Verdict::Stop { predicted, chance },
+        _ => Verdict::Promote,
+    }
+}
+
+/// What such a trial may come to; `None` as long as too little is known.
+pub(super) fn prospect(
+    problem: &Problem,
+    known: &dyn Fn(&str) -> Option<f64>,
+    now: &Sample,
+    visible: &[Record],
+) -> Option<Prospect> {
     let mut predicted: BTreeMap<&str, Prediction> = BTreeMap::new();
     for (name, value) in now.metrics.iter().filter(|(n, v)| v.is_finite() && known(n).is_none()) {
         if let Some(p) = predict(name, now.step, *value, visible) {
@@ -70,14 +93,11 @@ pub(super) fn verdict(
         .chain(problem.limits.iter().filter(|l| !l.known).map(|l| &l.name));
     for name in needed {
         if !predicted.contains_key(name.as_str()) {
-            return Verdict::Promote;
+            return None;
         }
     }
     let chance = chance(problem, known, &predicted, visible);
-    if chance >= hopeless {
-        return Verdict::Promote;
-    }
-    Verdict::Stop { predicted: predicted.iter().map(|(n, p)| ((*n).to_owned(), p.mean)).collect(), chance }
+    Some(Prospect { predicted: predicted.iter().map(|(n, p)| ((*n).to_owned(), p.mean)).collect(), chance })
 }
 
 /// The final value of a quantity whose value after `step` is `now`.

@@ -6,9 +6,11 @@ use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
 use super::explore::{is_fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
-use super::gp::{Gp, Hyper, Observations, Shape};
+use super::gp::{Hyper, Observations, Shape};
+use super::model::{is_forest, Model};
 use super::problem::{KnownPoint, Problem};
-use super::study::{Record, Settings};
+use super::study::{results, Record, Settings};
+use crate::check::spec;
 use crate::space::Point;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, HashSet};
@@ -30,6 +32,8 @@ const SUCCESS: &str = "\0success";
 pub struct Mobo {
     /// Hyperparameters by quantity, with the number of observations they come from.
     fitted: BTreeMap<String, (usize, bool, Hyper)>,
+    /// The kind of the models.
+    surrogate: spec::Surrogate,
 }
 
 /// A result, and what a model of all others says of it.
@@ -41,7 +45,7 @@ pub(super) struct Foretold {
 
 /// The model of one quantity, in its own units.
 struct Surrogate {
-    gp: Gp,
+    model: Model,
     /// The logarithm is modelled.
     log: bool,
     mean: f64,
@@ -50,7 +54,7 @@ struct Surrogate {
 
 impl Surrogate {
     fn predict(&self, x: &[f64]) -> (f64, f64) {
-        let (mean, variance) = self.gp.predict(x);
+        let (mean, variance) = self.model.predict(x);
         (self.mean + self.sd * mean, self.sd * variance.sqrt())
     }
 
@@ -91,6 +95,11 @@ fn tame(values: &mut [f64], maximize: bool) {
 }
 
 impl Mobo {
+    /// Without models, of this kind.
+    pub(super) fn new(surrogate: spec::Surrogate) -> Mobo {
+        Mobo { surrogate, ..Mobo::default() }
+    }
+
     fn surrogate(
         &mut self,
         name: &str,
@@ -108,7 +117,8 @@ impl Mobo {
             }
             v
         };
-        let stale = self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
+        let forest = is_forest(self.surrogate, raw.len());
+        let stale = !forest && self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
         if stale {
             let v = tamed(at);
             let stride = at.div_ceil(FIT_AT_MOST);
@@ -125,15 +135,18 @@ impl Mobo {
             let [(_, hyper), _] = hyper;
             self.fitted.insert(name.to_owned(), (at, log, hyper));
         }
-        let (_, log, hyper) = self.fitted.get(name)?;
-        // A later result may have no logarithm.
         let v = tamed(raw.len());
-        let log = *log && v.iter().all(|v| *v > 0.0);
+        let (log, hyper) = match self.fitted.get(name).filter(|_| !forest) {
+            Some((_, log, hyper)) => (*log, Some(hyper)),
+            None => (positive && !maximize && spans_orders(&v), None),
+        };
+        // A later result may have no logarithm.
+        let log = log && v.iter().all(|v| *v > 0.0);
         let t: Vec<f64> = if log { v.iter().map(|v| v.ln()).collect() } else { v };
         let (mean, sd) = standardise(&t);
         let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
-        let gp = Gp::new(x, &y, groups, hyper)?;
-        Some(Surrogate { gp, log, mean, sd })
+        let model = Model::new(x, &y, groups, hyper)?;
+        Some(Surrogate { model, log, mean, sd })
     }
 
     /// Each result with what a model of all others foretells of it, both standardised (noise
@@ -152,7 +165,7 @@ impl Mobo {
         tame(&mut v, maximize);
         let y: Vec<f64> =
             v.iter().map(|v| (if model.log { v.ln() } else { *v } - model.mean) / model.sd).collect();
-        let out = model.gp.leave_one_out(&y);
+        let out = model.model.leave_one_out(&y);
         Some((
             model.log,
             y.iter()
@@ -176,7 +189,7 @@ impl Mobo {
         hidden: &[Record],
         rng: &mut dyn Rng,
     ) -> Option<Arc<Candidate>> {
-        let done: Vec<&Record> = visible.iter().filter(|r| r.has_estimate()).collect();
+        let done: Vec<&Record> = results(visible);
         if done.len() < 2 {
             return None;
         }
@@ -205,13 +218,14 @@ impl Mobo {
             x.extend(xs);
             let mut believed = Vec::new();
             for (((name, maximize), v), old) in names.iter().zip(&raw).zip(&models) {
-                let hyper = &self.fitted.get(*name)?.2;
+                let forest = is_forest(self.surrogate, done.len());
+                let hyper = self.fitted.get(*name).filter(|_| !forest).map(|f| &f.2);
                 let mut v = v.clone();
                 tame(&mut v, *maximize);
                 let y: Vec<f64> =
                     v.iter().map(|v| (if old.log { v.ln() } else { *v } - old.mean) / old.sd).collect();
                 believed.push(Surrogate {
-                    gp: Gp::new(&x, &y, groups, hyper)?,
+                    model: Model::new(&x, &y, groups, hyper)?,
                     log: old.log,
                     mean: old.mean,
                     sd: old.sd,
@@ -283,10 +297,15 @@ pub(super) fn modelled(problem: &Problem) -> Vec<(&str, bool, bool)> {
     out
 }
 
+/// Whether values are positive, the greatest several times the least.
+fn spans_orders(v: &[f64]) -> bool {
+    let (lo, hi) = v.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
+    lo > 0.0 && hi >= 1.5 * lo
+}
+
 /// Whether the logarithm of a cost fits better, by marginal likelihood with the change of variables.
 fn prefers_log(x: &[Vec<f64>], v: &[f64], groups: &[Range<usize>]) -> bool {
-    let (lo, hi) = v.iter().fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(*v), h.max(*v)));
-    if lo <= 0.0 || hi < 1.5 * lo {
+    if !spans_orders(v) {
         return false;
     }
     let logs: Vec<f64> = v.iter().map(|v| v.ln()).collect();

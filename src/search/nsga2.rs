@@ -3,7 +3,7 @@
 use super::explore::{Candidate, Explorer};
 use super::front::{crowding, sort_fronts};
 use super::problem::Problem;
-use super::study::Record;
+use super::study::{outdated, Record};
 use crate::space::Point;
 use rand::{Rng, RngExt};
 use std::sync::Arc;
@@ -28,8 +28,10 @@ pub(super) fn suggest(
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
     let mut parents: Vec<Member> = Vec::new();
+    let outdated = outdated(visible);
     for generation in visible.chunks(size.max(1)) {
-        for record in generation.iter().filter(|r| r.has_estimate()) {
+        let current = generation.iter().filter(|r| r.has_estimate() && !outdated.contains(&r.trial.number));
+        for record in current {
             let value = |name: &str| record.estimate(name);
             if let Ok(costs) = problem.costs(&value) {
                 let cost = (costs, problem.violation(false, &value));

@@ -4,6 +4,7 @@ use super::front::{infer_reference, knee, non_dominated};
 use super::problem::{Choice, Quantity, Target};
 use super::study::{Outcome, Record, Study};
 use super::volume::hypervolume;
+use crate::check::spec::Surrogate;
 use crate::space::Point;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -67,6 +68,9 @@ impl Study<'_> {
         .collect();
         if s.hopeless > 0.0 {
             parts.insert("search.hopeless".to_owned(), s.hopeless.to_string());
+        }
+        if s.surrogate != Surrogate::Auto {
+            parts.insert("search.surrogate".to_owned(), s.surrogate.name().to_owned());
         }
         if let Some(r) = &s.reference {
             parts.insert("search.reference".to_owned(), json(serde_json::to_string(r)));

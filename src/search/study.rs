@@ -12,7 +12,7 @@ use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
 use super::{design, local, nsga2, tpe};
-use crate::check::spec::Algorithm;
+use crate::check::spec::{Algorithm, Surrogate};
 use crate::hash::fnv1a;
 use crate::space::{Point, SearchSpace};
 use rand::SeedableRng;
@@ -43,6 +43,8 @@ pub struct Settings {
     /// A running trial is stopped once the probability that its result will be on the front is below
     /// this; 0: never.
     pub hopeless: f64,
+    /// The models of [`Algorithm::Mobo`].
+    pub surrogate: Surrogate,
 }
 
 impl Settings {
@@ -58,6 +60,7 @@ impl Settings {
             seed_points: Vec::new(),
             effort: 800,
             hopeless: 0.0,
+            surrogate: Surrogate::Auto,
         }
     }
 
@@ -74,7 +77,8 @@ impl Settings {
     pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
         let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
         let reference = search.reference.clone();
-        Settings { window: search.workers, hopeless: search.hopeless, reference, ..s }
+        let (hopeless, surrogate) = (search.hopeless, search.surrogate);
+        Settings { window: search.workers, hopeless, surrogate, reference, ..s }
     }
 }
 
@@ -92,6 +96,18 @@ pub struct Trial {
     /// Where the point comes from.
     #[serde(default)]
     pub source: Source,
+    /// The trial that this one takes up again: its point and seed, from where it was stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continued>,
+}
+
+/// A trial that was stopped early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continued {
+    /// Its number.
+    pub trial: usize,
+    /// The steps that it has done.
+    pub step: usize,
 }
 
 /// Where a trial's point comes from.
@@ -107,6 +123,8 @@ pub enum Source {
     Chosen,
     /// Chance.
     Random,
+    /// A trial that was stopped too early.
+    Continued,
 }
 
 /// What came of a trial.
@@ -168,10 +186,37 @@ impl Record {
         matches!(self.outcome, Some(Outcome::Done { .. } | Outcome::Stopped { .. }))
     }
 
+    /// The steps it has done, if it was stopped early.
+    pub fn stopped_after(&self) -> Option<usize> {
+        match self.outcome {
+            Some(Outcome::Stopped { step, .. }) => Some(step),
+            _ => None,
+        }
+    }
+
     /// Whether it ran to its end.
     pub fn is_done(&self) -> bool {
         matches!(self.outcome, Some(Outcome::Done { .. }))
     }
+
+    /// The samples of its curve that it did not take over from the trial that it continues.
+    pub fn own_curve(&self) -> impl Iterator<Item = &Sample> {
+        let before = self.trial.continues.map_or(0, |c| c.step);
+        self.curve.iter().filter(move |s| s.step > before)
+    }
+}
+
+/// What models learn from: the trials with a result or a prediction, but of a trial that was taken up again
+/// what came of it then.
+pub(super) fn results(records: &[Record]) -> Vec<&Record> {
+    let outdated = outdated(records);
+    records.iter().filter(|r| r.has_estimate() && !outdated.contains(&r.trial.number)).collect()
+}
+
+/// The trials that were taken up again, where something came of it.
+pub(super) fn outdated(records: &[Record]) -> BTreeSet<usize> {
+    let again = records.iter().filter(|r| r.has_estimate()).filter_map(|r| r.trial.continues);
+    again.map(|c| c.trial).collect()
 }
 
 /// Why there are no more trials.
@@ -225,6 +270,13 @@ fn infeasible(s: &Shortage) -> String {
     }
 }
 
+/// One in so many trials is never stopped: curves that go to the end would otherwise be those of good trials
+/// alone, and a model that is wrong about the others would never learn of it.
+const WHOLE: u64 = 8;
+/// How many times better than [`Settings::hopeless`] the chance of a stopped trial must have become for it
+/// to be taken up again: well apart, so that the study does not waver.
+const PROMISING: f64 = 2.0;
+
 /// A search as a state machine; see the module's documentation.
 pub struct Study<'a> {
     pub(super) problem: Problem,
@@ -249,11 +301,11 @@ impl<'a> Study<'a> {
         Study {
             explorer: Explorer::new(space, known, problem.clone()),
             problem,
+            mobo: Mobo::new(settings.surrogate),
             settings,
             records: Vec::new(),
             again: BTreeSet::new(),
             design: None,
-            mobo: Mobo::default(),
             finish: None,
         }
     }
@@ -330,6 +382,11 @@ impl<'a> Study<'a> {
         let Some(record) = self.records.get(number).filter(|_| self.settings.hopeless > 0.0) else {
             return Ok(Verdict::Promote);
         };
+        // Begun anew, a trial that was taken up again is not stopped where it was before.
+        let again = record.trial.continues.is_some_and(|c| sample.step <= c.step);
+        if again || record.trial.seed.is_multiple_of(WHOLE) {
+            return Ok(Verdict::Promote);
+        }
         let known = |name: &str| record.known.values.get(name).copied();
         Ok(fidelity::verdict(&self.problem, &known, &sample, visible, self.settings.hopeless))
     }
@@ -396,18 +453,20 @@ impl<'a> Study<'a> {
         if trial.point.0.len() != self.explorer.space.decisions().len() {
             return Err(error("its point has another number of decisions than the space".into()));
         }
+        let curve = match trial.continues {
+            None => Vec::new(),
+            Some(c) => match self.records.get(c.trial) {
+                Some(r) if r.stopped_after() == Some(c.step) => r.curve.clone(),
+                _ => return Err(error(format!("it continues trial {}, which was not stopped", c.trial))),
+            },
+        };
         let c = self.explorer.look(&trial.point).map_err(error)?;
         if c.known.hash != trial.hash {
             return Err(error("its point is another network than when the journal was written".into()));
         }
         self.explorer.taken.insert(trial.hash.clone());
         self.again.insert(number);
-        self.records.push(Record {
-            trial,
-            known: Arc::new(c.known.clone()),
-            curve: Vec::new(),
-            outcome: None,
-        });
+        self.records.push(Record { trial, known: Arc::new(c.known.clone()), curve, outcome: None });
         Ok(())
     }
 
@@ -463,7 +522,34 @@ impl<'a> Study<'a> {
         }
     }
 
+    /// The trial that is taken up again as trial `number`: the one that has the best chance to reach the
+    /// front by the curves that are known now, if that is at least [`PROMISING`] times what stopped it.
+    fn promising(&self, number: usize) -> Option<Record> {
+        let visible = self.records.get(..self.horizon(number))?;
+        let least = PROMISING * self.settings.hopeless;
+        let again: BTreeSet<usize> =
+            self.records.iter().filter_map(|r| r.trial.continues).map(|c| c.trial).collect();
+        let mut best: Option<(f64, &Record, usize)> = None;
+        for r in visible.iter().filter(|r| least > 0.0 && !again.contains(&r.trial.number)) {
+            let Some(step) = r.stopped_after() else { continue };
+            let Some(sample) = r.curve.iter().find(|s| s.step == step) else { continue };
+            let known = |name: &str| r.known.values.get(name).copied();
+            let Some(p) = fidelity::prospect(&self.problem, &known, sample, visible) else { continue };
+            if p.chance >= least && best.as_ref().is_none_or(|b| p.chance > b.0) {
+                best = Some((p.chance, r, step));
+            }
+        }
+        best.map(|(_, r, step)| {
+            let continues = Some(Continued { trial: r.trial.number, step });
+            let trial = Trial { number, source: Source::Continued, continues, ..r.trial.clone() };
+            Record { trial, outcome: None, ..r.clone() }
+        })
+    }
+
     fn next(&mut self, number: usize) -> Result<Record, Shortage> {
+        if let Some(record) = self.promising(number) {
+            return Ok(record);
+        }
         let mut rng = stream(self.settings.seed, number, "point");
         let (visible, hidden) = self.records.split_at(self.horizon(number).min(self.records.len()));
         let mut chosen = None;
@@ -507,6 +593,7 @@ impl<'a> Study<'a> {
                 seed: (seed ^ (seed >> 32)) & ((1 << 53) - 1),
                 hash: candidate.known.hash.clone(),
                 source,
+                continues: None,
             },
             known: Arc::new(candidate.known.clone()),
             curve: Vec::new(),

@@ -10,7 +10,7 @@
 use super::explore::{Candidate, Explorer};
 use super::front::{infer_reference, sort_fronts};
 use super::problem::Problem;
-use super::study::{Record, Settings};
+use super::study::{outdated, Record, Settings};
 use super::volume::hypervolume;
 use crate::space::{DecisionInfo, DecisionKind, Point};
 use rand::{Rng, RngExt};
@@ -33,7 +33,9 @@ pub(super) fn suggest(
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
     let (mut points, mut items, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-    for record in visible.iter().filter(|r| r.outcome.is_some()) {
+    let outdated = outdated(visible);
+    let told = visible.iter().filter(|r| r.outcome.is_some() && !outdated.contains(&r.trial.number));
+    for record in told {
         let value = |name: &str| record.value(name);
         match problem.costs(&value) {
             Ok(costs) if record.is_done() => {

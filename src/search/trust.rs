@@ -2,7 +2,7 @@
 
 use super::design::Design;
 use super::mobo::{modelled, Foretold, Mobo};
-use super::study::{Outcome, Record, Source, Study};
+use super::study::{results, Outcome, Record, Source, Study};
 use serde::Serialize;
 
 /// Results that a check of a model needs.
@@ -29,7 +29,8 @@ pub struct ModelCheck {
 /// What one way of choosing trials has used and brought.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
-    /// `seed points`, `initial design`, the algorithm, or `random` where that found nothing.
+    /// `seed points`, `initial design`, the algorithm, `random` where that found nothing, or `taken up
+    /// again`: trials that had been stopped early.
     pub source: String,
     /// Trials given out.
     pub trials: usize,
@@ -52,14 +53,14 @@ impl Study<'_> {
         let Ok(design) = Design::new(&mut self.explorer, &self.problem, &self.settings) else {
             return Vec::new();
         };
-        let done: Vec<&Record> = self.records.iter().filter(|r| r.has_estimate()).collect();
+        let done: Vec<&Record> = results(&self.records);
         if done.len() < NEEDED {
             return Vec::new();
         }
         let encode = |r: &&Record| self.explorer.encode(&design.encoder, &r.trial.point, Some(&r.known));
         let Some(x) = done.iter().map(encode).collect::<Option<Vec<_>>>() else { return Vec::new() };
         // Models of its own: those of the study stay as they are.
-        let mut mobo = Mobo::default();
+        let mut mobo = Mobo::new(self.settings.surrogate);
         modelled(&self.problem)
             .into_iter()
             .filter_map(|(name, maximize, positive)| {
@@ -93,6 +94,7 @@ impl Study<'_> {
                 Source::Initial => "initial design",
                 Source::Chosen => self.settings.algorithm.name(),
                 Source::Random => "random",
+                Source::Continued => "taken up again",
             };
             if !shares.iter().any(|s| s.source == source) {
                 let source = source.to_owned();
@@ -109,7 +111,7 @@ impl Study<'_> {
             let Some(share) = shares.iter_mut().find(|s| s.source == source) else { continue };
             share.trials += 1;
             share.on_front += usize::from(front.contains(&r.trial.number));
-            share.steps += r.curve.len();
+            share.steps += r.own_curve().count();
             match &r.outcome {
                 Some(Outcome::Done { .. }) => {
                     share.done += 1;

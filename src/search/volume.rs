@@ -66,10 +66,11 @@ pub fn free_cells(costs: &[Vec<f64>], reference: &[f64]) -> Vec<Cell> {
     if dims == 2 {
         return strips(&inside, reference);
     }
-    let upper = UpperBounds::new(inside.iter().map(|c| c.to_vec()).collect(), reference);
-    let turned = upper.bounds.iter().map(|b| upper.values(&b.at).iter().map(|v| -v).collect()).collect();
-    let lower = UpperBounds::new(turned, &vec![f64::INFINITY; dims]);
-    lower.bounds.iter().filter_map(|b| lower.turned_cell(b)).collect()
+    let upper = UpperBounds::new(&inside.iter().map(|c| c.to_vec()).collect::<Vec<_>>(), reference);
+    let turned: Vec<Vec<f64>> =
+        upper.at.chunks_exact(dims).map(|at| upper.values(at).iter().map(|v| -v).collect()).collect();
+    let lower = UpperBounds::new(&turned, &vec![f64::INFINITY; dims]);
+    (0..lower.len()).filter_map(|i| lower.turned_cell(i)).collect()
 }
 
 /// Two objectives: strips between neighbours of the front, upper right corners on it.
@@ -91,23 +92,21 @@ fn strips(costs: &[&Vec<f64>], reference: &[f64]) -> Vec<Cell> {
 
 /// The local upper bounds of points: the corners of the region that they leave free. Computed on
 /// ranks, equal coordinates ranked by the order of the points: that is general position, which the
-/// algorithm needs, and moves no box by more than nothing.
+/// algorithm needs, and moves no box by more than nothing. Ranks lie side by side, so that thousands of
+/// bounds are looked through in microseconds; -1 is minus infinity.
 struct UpperBounds {
+    dims: usize,
     /// Sorted coordinates by objective, the reference last.
     sorted: Vec<Vec<f64>>,
-    bounds: Vec<Bound>,
-}
-
-/// A local upper bound with the points that define it: `by[j]` has the bound's j-th coordinate and
-/// lies strictly below it in all others. Ranks; -1 is minus infinity.
-#[derive(Clone)]
-struct Bound {
+    /// The coordinates of each bound, `dims` of them.
     at: Vec<i32>,
-    by: Vec<Vec<i32>>,
+    /// The points that define each bound, `dims` of `dims` coordinates: the `j`-th has the bound's j-th
+    /// coordinate and lies strictly below it in all others.
+    by: Vec<i32>,
 }
 
 impl UpperBounds {
-    fn new(points: Vec<Vec<f64>>, reference: &[f64]) -> UpperBounds {
+    fn new(points: &[Vec<f64>], reference: &[f64]) -> UpperBounds {
         let (n, dims) = (points.len(), reference.len());
         let mut ranks = vec![vec![0i32; dims]; n];
         let mut sorted = Vec::with_capacity(dims);
@@ -120,10 +119,45 @@ impl UpperBounds {
             sorted.push(order.iter().map(|&i| points[i][j]).chain([reference[j]]).collect());
         }
         let top = n as i32;
-        let by = (0..dims).map(|j| (0..dims).map(|i| if i == j { top } else { -1 }).collect()).collect();
-        let whole = Bound { at: vec![top; dims], by };
-        let bounds = ranks.iter().fold(vec![whole], |bounds, z| insert(bounds, z));
-        UpperBounds { sorted, bounds }
+        let by = (0..dims * dims).map(|k| if k % dims == k / dims { top } else { -1 }).collect();
+        let mut bounds = UpperBounds { dims, sorted, at: vec![top; dims], by };
+        ranks.iter().for_each(|z| bounds.insert(z));
+        bounds
+    }
+
+    fn len(&self) -> usize {
+        self.at.len() / self.dims.max(1)
+    }
+
+    /// Klamroth, Lacour and Vanderpooten 2015, "On the representation of the search region in
+    /// multi-objective optimization", algorithm 3.
+    fn insert(&mut self, z: &[i32]) {
+        let (d, square) = (self.dims, self.dims * self.dims);
+        let (mut at, mut by): (Vec<i32>, Vec<i32>) = (Vec::new(), Vec::new());
+        let mut i = 0;
+        while i < self.len() {
+            let bound = &self.at[i * d..(i + 1) * d];
+            if !z.iter().zip(bound).all(|(a, u)| a < u) {
+                i += 1;
+                continue;
+            }
+            let points = &self.by[i * square..(i + 1) * square];
+            for j in 0..d {
+                let floor = (0..d).filter(|&k| k != j).map(|k| points[k * d + j]).max().unwrap_or(-1);
+                if z[j] > floor {
+                    let (first, new) = (by.len() + j * d, at.len() + j);
+                    at.extend_from_slice(bound);
+                    by.extend_from_slice(points);
+                    at[new] = z[j];
+                    by[first..first + d].copy_from_slice(z);
+                }
+            }
+            // The last bound takes its place, and is looked at next.
+            swap_out(&mut self.at, i, d);
+            swap_out(&mut self.by, i, square);
+        }
+        self.at.append(&mut at);
+        self.by.append(&mut by);
     }
 
     fn value(&self, j: usize, rank: i32) -> f64 {
@@ -137,11 +171,13 @@ impl UpperBounds {
     /// The box of the dominated region that belongs to a bound: without end in the first objective,
     /// in the others from the largest coordinate of an earlier defining point up to the bound; signs
     /// turned back. `None` where it is empty.
-    fn turned_cell(&self, bound: &Bound) -> Option<Cell> {
-        let at = self.values(&bound.at);
-        let mut cell = Cell { low: vec![f64::NEG_INFINITY; at.len()], high: at.iter().map(|v| -v).collect() };
+    fn turned_cell(&self, i: usize) -> Option<Cell> {
+        let d = self.dims;
+        let at = self.values(&self.at[i * d..(i + 1) * d]);
+        let by = &self.by[i * d * d..(i + 1) * d * d];
+        let mut cell = Cell { low: vec![f64::NEG_INFINITY; d], high: at.iter().map(|v| -v).collect() };
         for (j, edge) in at.iter().enumerate().skip(1) {
-            let floor = (0..j).map(|k| bound.by[k][j]).max().unwrap_or(-1);
+            let floor = (0..j).map(|k| by[k * d + j]).max().unwrap_or(-1);
             cell.low[j] = -edge;
             cell.high[j] = -self.value(j, floor);
         }
@@ -149,26 +185,11 @@ impl UpperBounds {
     }
 }
 
-/// Klamroth, Lacour and Vanderpooten 2015, "On the representation of the search region in
-/// multi-objective optimization", algorithm 3.
-fn insert(bounds: Vec<Bound>, z: &[i32]) -> Vec<Bound> {
-    let mut kept = Vec::with_capacity(bounds.len());
-    for bound in bounds {
-        if !z.iter().zip(&bound.at).all(|(a, u)| a < u) {
-            kept.push(bound);
-            continue;
-        }
-        for j in 0..z.len() {
-            let floor = (0..z.len()).filter(|&k| k != j).map(|k| bound.by[k][j]).max().unwrap_or(-1);
-            if z[j] > floor {
-                let mut next = bound.clone();
-                next.at[j] = z[j];
-                next.by[j] = z.to_vec();
-                kept.push(next);
-            }
-        }
-    }
-    kept
+/// Removes the `i`-th part of so many numbers, the last one taking its place.
+fn swap_out(list: &mut Vec<i32>, i: usize, size: usize) {
+    let rest = list.len().saturating_sub(size);
+    list.copy_within(rest.., i * size);
+    list.truncate(rest);
 }
 
 #[cfg(test)]

@@ -114,7 +114,8 @@ pub trait Control: Sync {
         false
     }
 
-    /// Called after every epoch but the last with all that is needed to [`resume`] from there.
+    /// Called after every epoch but the last, one that is not promoted included, with all that is needed to
+    /// [`resume`] from there.
     fn checkpoint(&self, _: Checkpoint) {}
 }
 

@@ -265,9 +265,7 @@ impl Course<'_> {
             }
             pass.accuracy = held_out.then_some(accuracy);
             pass.tell(steps, loss);
-            if epoch < config.epochs && history.last().is_some_and(|e| !control.promote(e)) {
-                return Err(TrainError::Hopeless { epoch });
-            }
+            let hopeless = epoch < config.epochs && history.last().is_some_and(|e| !control.promote(e));
             if let (true, Some(best)) = (control.wants_checkpoints() && epoch < config.epochs, &best) {
                 let bytes = optimizer.into_bytes().map_err(|e| CheckpointError::Format(e.to_string()))?;
                 let state = State { key: key.clone(), history: history.clone(), best_epoch: best.epoch };
@@ -277,6 +275,9 @@ impl Course<'_> {
                     best: best.weights.clone(),
                     optimizer: bytes.to_vec(),
                 });
+            }
+            if hopeless {
+                return Err(TrainError::Hopeless { epoch });
             }
         }
         let validation_accuracy = |b: &Best| (!data.validation.is_empty()).then_some(b.accuracy);

@@ -154,3 +154,114 @@ fn status_adds_up() {
     assert!(models[0].rank_correlation > 0.8, "{models:?}");
     assert!(models[0].within_50 < models[0].within_90 && models[0].within_90 > 0.7, "{models:?}");
 }
+
+/// As [`sample`], but late trials show less of what they will come to: what the curves of the first ones
+/// teach is wrong then, and some of those that were stopped by it were stopped too early.
+fn late(toy: &Toy, trial: &Trial, step: usize) -> Sample {
+    let number = trial.continues.map_or(trial.number, |c| c.trial);
+    let (last, ..) = toy.truth(&trial.point);
+    let missing = if number < 12 { 0.1 } else { 0.5 };
+    let value = last * (1.0 - missing * 0.5f64.powi(step as i32));
+    Sample { step, metrics: [("accuracy".to_owned(), value)].into() }
+}
+
+/// Runs a study of such trials. A trial that is taken up again goes on where it was stopped, or `anew`.
+fn run_late(toy: &Toy, study: &mut Study, pending: usize, anew: bool) {
+    let mut queue: VecDeque<Trial> = VecDeque::new();
+    loop {
+        queue.extend(study.ask(pending - queue.len()).unwrap());
+        let Some(trial) = queue.pop_front() else { break };
+        let done = trial.continues.filter(|_| !anew).map_or(0, |c| c.step);
+        let stopped = (done + 1..STEPS).find_map(|step| {
+            match study.report(trial.number, late(toy, &trial, step)).unwrap() {
+                Verdict::Promote => None,
+                Verdict::Stop { predicted, .. } => Some(Outcome::Stopped { step, predicted }),
+            }
+        });
+        study.tell(trial.number, stopped.unwrap_or_else(|| toy.outcome(&trial))).unwrap();
+    }
+    assert!(study.is_over());
+}
+
+#[test]
+fn a_trial_that_was_stopped_too_early_is_taken_up_again() {
+    let toy = Toy::new();
+    let known = toy.known();
+    let mut again = 0;
+    for algorithm in [Algorithm::Mobo, Algorithm::Tpe, Algorithm::LocalSearch] {
+        let study = || {
+            let settings = Settings { hopeless: 0.1, ..settings(algorithm, 60, 3) };
+            Study::new(&toy, &known, problem(3000.0), settings)
+        };
+        let mut one = study();
+        run_late(&toy, &mut one, 1, false);
+        let mut seen = std::collections::BTreeSet::new();
+        for r in one.records() {
+            let Some(c) = r.trial.continues else { continue };
+            again += 1;
+            let before = &one.records()[c.trial];
+            assert_eq!((before.stopped_after(), r.trial.source), (Some(c.step), Source::Continued));
+            assert_eq!((&r.trial.point, r.trial.seed), (&before.trial.point, before.trial.seed));
+            assert!(seen.insert(c.trial), "trial {} is taken up again twice", c.trial);
+            // Its curve is whole, and it has gone further.
+            let steps: Vec<usize> = r.curve.iter().map(|s| s.step).collect();
+            assert_eq!(steps, (1..=steps.len()).collect::<Vec<_>>());
+            assert!(r.is_done() || r.stopped_after() > Some(c.step) || r.outcome.is_some());
+        }
+        let shares: usize = one.shares().iter().map(|s| s.trials).sum();
+        assert_eq!(shares, 60);
+        // Neither workers nor a lost state change anything.
+        let (mut three, mut anew) = (study(), study());
+        run_late(&toy, &mut three, 3, false);
+        run_late(&toy, &mut anew, 1, true);
+        for other in [&three, &anew] {
+            let of = |s: &Study| {
+                let each = s.records().iter().map(|r| (r.trial.clone(), r.outcome.clone(), r.curve.clone()));
+                each.collect::<Vec<_>>()
+            };
+            assert_eq!(of(&one), of(other), "{algorithm:?}");
+        }
+    }
+    assert!(again > 0, "no trial was taken up again");
+}
+
+#[test]
+fn a_journal_remembers_what_was_taken_up_again() {
+    let toy = Toy::new();
+    let known = toy.known();
+    let study = |seed| {
+        let settings = Settings { hopeless: 0.1, ..settings(Algorithm::Tpe, 60, seed) };
+        Study::new(&toy, &known, problem(3000.0), settings)
+    };
+    let whole = |seed| {
+        let mut whole = study(seed);
+        run_late(&toy, &mut whole, 1, false);
+        whole.records().iter().any(|r| r.trial.continues.is_some()).then_some((seed, whole))
+    };
+    let (seed, whole) = (0..8).find_map(whole).unwrap();
+    let study = || study(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    // Every process runs three trials.
+    for _ in 0..30 {
+        let (mut session, _) = Session::open(&path, study(), &Identity::new()).unwrap();
+        for _ in 0..3 {
+            let Some(trial) = session.ask(1).unwrap().pop() else { break };
+            let first = trial.continues.map_or(0, |c| c.step) + 1;
+            let mut outcome = toy.outcome(&trial);
+            for step in first..STEPS {
+                let verdict = session.report(trial.number, late(&toy, &trial, step)).unwrap();
+                if let Verdict::Stop { predicted, .. } = verdict {
+                    outcome = Outcome::Stopped { step, predicted };
+                    break;
+                }
+            }
+            session.tell(trial.number, outcome).unwrap();
+        }
+    }
+    let (session, _) = Session::open(&path, study(), &Identity::new()).unwrap();
+    assert!(session.study().is_over());
+    for (a, b) in whole.records().iter().zip(session.study().records()) {
+        assert_eq!((&a.trial, &a.outcome, &a.curve), (&b.trial, &b.outcome, &b.curve));
+    }
+}
