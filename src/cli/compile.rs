@@ -56,25 +56,27 @@ pub(super) fn run(args: &Args) -> Done {
             (*lock, design, weights)
         }
         state => {
+            let missing = matches!(state, LockState::Missing);
             let why = match state {
-                LockState::Missing => vec!["it does not exist".to_string()],
+                LockState::Missing => vec!["not there yet, so the space is searched".to_string()],
                 LockState::Stale(_, why) => why,
                 LockState::Current(_) => Vec::new(),
             };
             if args.locked {
-                let m = format!("`{}` is not current: {}", project.lock_path().display(), why.join("; "));
+                let path = project.lock_path();
+                let m = match missing {
+                    true => format!("`{}` does not exist", path.display()),
+                    false => format!("`{}` is not current: {}", path.display(), why.join("; ")),
+                };
                 let help = "run `hytc compile` without --locked, and commit the new lock";
                 return Err(Failure::new(format!("{}\n  = help: {help}", error(m))).code(exit::NOT_LOCKED));
             }
+            // Better to hear of a folder that cannot be written to now than after the search.
+            std::fs::create_dir_all(&args.out).map_err(|e| crate::project::io(&args.out, "made", e))?;
             make(&project, args, &why)?
         }
     };
-    if project.wants(Precision::Int8) {
-        let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
-        if Calibration::load(&bound.lowered, &weights).is_none() {
-            calibrate(&project, &design, &mut weights)?;
-        }
-    }
+    calibrated(&project, &design, &mut weights)?;
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
     write_all(&args.out, &files)?;
     if args.json {
@@ -117,7 +119,18 @@ fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) -> Result<(), Fai
     out(format_args!("wrote {}", wrote.join(", ")))
 }
 
-/// Calibrates weights of an earlier version, which carry none.
+/// Sees to it that weights carry the calibration that int8 needs; those of an earlier version do not.
+pub(super) fn calibrated(project: &Project, design: &Design, weights: &mut Weights) -> Result<(), Failure> {
+    if project.wants(Precision::Int8) {
+        let bound = project.bind_int8(design, weights).map_err(failed(project))?;
+        if Calibration::load(&bound.lowered, weights).is_none() {
+            calibrate(project, design, weights)?;
+        }
+    }
+    Ok(())
+}
+
+/// Calibrates weights.
 #[cfg(feature = "train")]
 fn calibrate(project: &Project, design: &Design, weights: &mut Weights) -> Result<(), Failure> {
     let screen = super::progress::Screen::new();
@@ -151,7 +164,7 @@ fn data_hash(_: &Project) -> Result<Option<String>, Failure> {
 #[cfg(not(feature = "train"))]
 fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
     let m = format!(
-        "the lock is not current ({}), and this hytc was built without the feature `train`",
+        "there is no current lock ({}), and this hytc was built without the feature `train`",
         why.join("; ")
     );
     Err(Failure::new(error(m)).code(exit::NOT_LOCKED))
