@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Done {
         state => {
             let missing = matches!(state, LockState::Missing);
             let why = match state {
-                LockState::Missing => vec!["not there yet, so the space is searched".to_string()],
+                LockState::Missing => vec!["it does not exist".to_string()],
                 LockState::Stale(_, why) => why,
                 LockState::Current(_) => Vec::new(),
             };
@@ -76,7 +76,12 @@ pub(super) fn run(args: &Args) -> Done {
             make(&project, args, &why)?
         }
     };
-    calibrated(&project, &design, &mut weights)?;
+    if project.wants(Precision::Int8) {
+        let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
+        if Calibration::load(&bound.lowered, &weights).is_none() {
+            calibrate(&project, &design, &mut weights)?;
+        }
+    }
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
     write_all(&args.out, &files)?;
     if args.json {
@@ -119,18 +124,7 @@ fn print_summary(args: &Args, lock: &Lock, files: &[Artifact]) -> Result<(), Fai
     out(format_args!("wrote {}", wrote.join(", ")))
 }
 
-/// Sees to it that weights carry the calibration that int8 needs; those of an earlier version do not.
-pub(super) fn calibrated(project: &Project, design: &Design, weights: &mut Weights) -> Result<(), Failure> {
-    if project.wants(Precision::Int8) {
-        let bound = project.bind_int8(design, weights).map_err(failed(project))?;
-        if Calibration::load(&bound.lowered, weights).is_none() {
-            calibrate(project, design, weights)?;
-        }
-    }
-    Ok(())
-}
-
-/// Calibrates weights.
+/// Calibrates weights of an earlier version, which carry none.
 #[cfg(feature = "train")]
 fn calibrate(project: &Project, design: &Design, weights: &mut Weights) -> Result<(), Failure> {
     let screen = super::progress::Screen::new();
@@ -164,7 +158,7 @@ fn data_hash(_: &Project) -> Result<Option<String>, Failure> {
 #[cfg(not(feature = "train"))]
 fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
     let m = format!(
-        "there is no current lock ({}), and this hytc was built without the feature `train`",
+        "the lock is not current ({}), and this hytc was built without the feature `train`",
         why.join("; ")
     );
     Err(Failure::new(error(m)).code(exit::NOT_LOCKED))
@@ -174,7 +168,7 @@ fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights)
 fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
     use super::progress::Screen;
     if !why.is_empty() {
-        say(format_args!("{}: {}", project.lock_path().display(), why.join("; ")));
+        say(format_args!("{}: {}, so the space is searched", project.lock_path().display(), why.join("; ")));
     }
     let screen = Screen::new();
     super::search::prepare(project)?;

@@ -62,8 +62,7 @@ pub(super) fn run(args: &Args) -> Done {
         }
     };
     let design = project.locked_design(&lock).map_err(failed(&project))?;
-    let mut weights = project.locked_weights(&lock, &design)?;
-    super::compile::calibrated(&project, &design, &mut weights)?;
+    let weights = project.locked_weights(&lock, &design)?;
     let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
     let folder = args.out.as_deref().unwrap_or(Path::new("out"));
     let emitted = emitted::compare(folder, &files)?;
