@@ -158,23 +158,36 @@ fn clamp(span: Span, text: &str) -> std::ops::Range<usize> {
     start..end.max(start)
 }
 
-/// Diagnostics as a JSON array of `{severity, code, message, label, help, file, line, column, span}`.
+/// Diagnostics as a JSON array of `{severity, code, message, label, help, file, line, column, end_line,
+/// end_column, span, labels}`: lines and columns from 1, columns in characters, the end behind the last
+/// one, `span` in bytes from 0; `labels` are the other places, each with its `text`.
 pub fn to_json(diagnostics: &[Diagnostic], sources: &Sources) -> serde_json::Value {
-    diagnostics
-        .iter()
-        .map(|d| {
-            let (line, column) = sources.line_column(d.span);
-            serde_json::json!({
-                "severity": d.severity,
-                "code": d.code,
-                "message": d.message,
-                "label": d.label,
-                "help": d.help,
-                "file": sources.get(d.span.file).map(|f| f.name.as_str()),
-                "line": line,
-                "column": column,
-                "span": [d.span.start, d.span.end],
-            })
-        })
-        .collect()
+    let place = |span: Span| {
+        let (line, column) = sources.line_column(span);
+        let (end_line, end_column) = sources.line_column(Span { start: span.end, ..span });
+        let mut map = serde_json::Map::new();
+        map.insert("file".into(), sources.get(span.file).map(|f| f.name.as_str()).into());
+        map.insert("line".into(), line.into());
+        map.insert("column".into(), column.into());
+        map.insert("end_line".into(), end_line.into());
+        map.insert("end_column".into(), end_column.into());
+        map.insert("span".into(), vec![span.start, span.end].into());
+        map
+    };
+    let one = |d: &Diagnostic| {
+        let mut map = place(d.span);
+        let labels = d.labels.iter().map(|l| {
+            let mut map = place(l.span);
+            map.insert("text".into(), l.text.as_str().into());
+            serde_json::Value::Object(map)
+        });
+        map.insert("labels".into(), labels.collect());
+        map.insert("severity".into(), serde_json::to_value(d.severity).unwrap_or_default());
+        for (key, text) in [("code", d.code), ("message", &d.message), ("label", &d.label), ("help", &d.help)]
+        {
+            map.insert(key.into(), text.into());
+        }
+        serde_json::Value::Object(map)
+    };
+    diagnostics.iter().map(one).collect()
 }

@@ -311,7 +311,7 @@ fn a_lock_that_is_not_current_is_refused_and_said_why() {
     assert!(lab.fail("compile net.hyt", 1).contains("is no usable lock file"));
     std::fs::remove_file(lab.path("net.hyt.lock")).unwrap();
     let said = lab.fail("compile net.hyt --locked", 3);
-    assert!(said.contains("it does not exist"), "{said}");
+    assert!(said.contains("`net.hyt.lock` does not exist"), "{said}");
 }
 
 #[test]
@@ -329,6 +329,39 @@ fn verify_compares_all_forms() {
     let said = lab.run("verify net.hyt --images 8 --tolerance 1e-12");
     assert_eq!(said.code, Some(4), "{}{}", said.out, said.err);
     assert!(said.out.contains("8 test images") && said.err.contains("differ by more"), "{}", said.err);
+}
+
+#[test]
+fn verify_looks_at_what_was_emitted() {
+    let (lab, _) = Lab::compiled();
+    assert_eq!(lab.succeed("verify net.hyt --images 2 --json").json()["emitted"], "current");
+    assert!(lab.succeed("verify net.hyt --images 2").out.contains("files in out are these forms"));
+    // One byte of a weight, a file that is gone: the forms that the lock emits are still right.
+    let onnx = lab.read("out/net.onnx");
+    let mut bytes = onnx.clone();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(lab.path("out/net.onnx"), bytes).unwrap();
+    std::fs::remove_file(lab.path("out/net/src/weights.rs")).unwrap();
+    let said = lab.run("verify net.hyt --images 2 --json");
+    assert_eq!((said.code, &said.json()["emitted"]), (Some(4), &Value::from("other")), "{}", said.err);
+    assert!(said.err.contains("`out/net.onnx` is not what the lock emits"), "{}", said.err);
+    assert!(said.err.contains("weights.rs` is missing") && said.err.contains("hytc compile"), "{}", said.err);
+    lab.succeed("compile net.hyt");
+    assert_eq!(lab.read("out/net.onnx"), onnx);
+    lab.succeed("verify net.hyt --images 2 --out out");
+    // Nothing there: said, and an error where the folder was named.
+    std::fs::rename(lab.path("out"), lab.path("elsewhere")).unwrap();
+    assert!(lab.succeed("verify net.hyt --images 2").out.contains("out holds nothing of this spec"));
+    assert!(lab.fail("verify net.hyt --out out", 1).contains("`out` holds nothing"));
+    lab.succeed("verify net.hyt --images 2 --out elsewhere");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_told_before_the_search() {
+    let lab = Lab::new();
+    lab.write("file", "in the way");
+    assert!(lab.fail("compile net.hyt --out file/out", 1).contains("`file/out` cannot be made"));
+    assert!(lab.outcomes().is_empty());
 }
 
 #[test]
@@ -431,13 +464,26 @@ fn other_verbs_and_what_programs_read_of_them() {
     let found = said.json();
     let lines: Vec<_> = found.as_array().unwrap().iter().map(|d| d["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, [12, 14], "both at once: {found:#}");
+    let place = ["column", "end_line", "end_column"].map(|k| found[0][k].as_u64().unwrap());
+    assert_eq!(place, [5, 12, 13], "of `conv_bin`: {found:#}");
     let said = lab.fail("check broken.hyt", 1);
     assert!(said.contains("conv_bin") && said.contains("seperable") && said.contains("help"), "{said}");
     assert!(lab.fail("check none.hyt", 1).contains("none.hyt"));
     assert!(lab.fail("check", 2).contains("Usage"));
 
     let search = lab.succeed("search net.hyt --json").json();
-    assert!(!search["front"].as_array().unwrap().is_empty(), "{search:#}");
+    let front = search["front"].as_array().unwrap();
+    assert!(!front.is_empty(), "{search:#}");
+    // Each entry can be asked for again.
+    let decisions = &front[0]["decisions"];
+    assert!(decisions["space.width"].is_number() && decisions["space.mixer"].is_string(), "{search:#}");
+    lab.write("point.json", &front[0].to_string());
+    let again = lab.succeed("cost net.hyt --json --point point.json").json();
+    assert_eq!(
+        (&again["decisions"], again["params"].as_f64()),
+        (decisions, front[0]["values"]["params"].as_f64())
+    );
+    assert_eq!(lab.succeed("status net.hyt --json").json()["front"], search["front"]);
     assert!(!lab.path("net.hyt.lock").exists(), "a search alone pins nothing");
     assert!(lab.succeed("search net.hyt").out.contains("accuracy"), "the table, from the journal");
 
@@ -663,6 +709,18 @@ fn numbers_that_mean_nothing_are_a_wrong_command_line() {
     ] {
         lab.fail(line, 2);
     }
+}
+
+#[test]
+fn energy_needs_a_profile_with_a_power() {
+    let lab = Lab::new();
+    let energy = SPEC.replace("minimize latency on board", "minimize energy on board");
+    lab.write("net.hyt", &energy);
+    let said = lab.fail("check net.hyt", 1);
+    assert!(said.contains("error[E0702]: energy on board cannot be computed"), "{said}");
+    assert!(said.contains("net.hyt:24:") && said.contains("active_milliwatts"), "{said}");
+    lab.write("net.hyt", &energy.replace("stm32f446", "stm32h743"));
+    lab.succeed("check net.hyt");
 }
 
 #[test]

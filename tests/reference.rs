@@ -1,4 +1,5 @@
-//! `docs/language.md` says the truth: its examples are checked, and nothing is missing from it.
+//! `docs/language.md` and `README.md` say the truth: their examples are checked, and nothing is missing
+//! from the reference.
 //!
 //! A fence ` ```hyt ` is a whole spec. One with a second word is a part of one, and is put into the
 //! smallest spec that it fits; with `error` it is the body of a space that must be refused.
@@ -11,10 +12,12 @@ use hytc::check::{check, PRELUDE};
 
 const REFERENCE: &str = include_str!("../docs/language.md");
 
+const README: &str = include_str!("../README.md");
+
 /// The fenced examples: kind and text.
-fn examples() -> Vec<(&'static str, &'static str)> {
+fn examples(page: &'static str) -> Vec<(&'static str, &'static str)> {
     let mut out = Vec::new();
-    let mut rest = REFERENCE;
+    let mut rest = page;
     while let Some((_, after)) = rest.split_once("\n```hyt") {
         let (kind, after) = after.split_once('\n').unwrap();
         let (text, after) = after.split_once("```").unwrap();
@@ -48,7 +51,7 @@ fn whole(kind: &str, text: &str) -> String {
 
 #[test]
 fn examples_are_true() {
-    let examples = examples();
+    let examples = examples(REFERENCE);
     for &(kind, text) in &examples {
         let text = whole(kind, text);
         if kind == "error" {
@@ -64,6 +67,26 @@ fn examples_are_true() {
         }
     }
     assert!(examples.len() >= 15, "only {} examples were found", examples.len());
+}
+
+#[test]
+fn the_readme_shows_the_spec_that_is_there_and_the_error_that_it_gives() {
+    let examples = examples(README);
+    let spec = include_str!("../specs/fashion.hyt");
+    assert_eq!(examples[0], ("", spec), "the tour is specs/fashion.hyt");
+    for &(_, text) in &examples[1..] {
+        let head = "task { input = image(32, 32, 3) classes = [\"a\", \"b\"] }\n\
+                    space { conv(8, 3) > global_avg_pool > linear(classes) }\n\
+                    device board = \"stm32f446\"\n";
+        checked(&format!("{head}{text}"));
+    }
+    let broken = spec
+        .replace("heads = choice(1, 2, 4)", "heads = choice(1, 3)")
+        .replace("    where heads divides w2\n", "");
+    let report = check("fashion.hyt", &broken, &|_| Err(String::new()));
+    let shown = hytc::diag::render(&report.diagnostics, &report.sources, false);
+    let readme = README.split_once("```text\nerror").map(|(_, r)| r.split_once("```").unwrap().0).unwrap();
+    assert_eq!(format!("error{readme}").trim(), shown.trim());
 }
 
 fn assert_mentioned<'a>(what: &str, names: impl IntoIterator<Item = &'a str>) {

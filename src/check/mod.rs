@@ -139,9 +139,13 @@ fn use_files(
                 files.push((id, parsed));
             }
             Err(why) => {
-                let m = format!("`{full}` cannot be read: {why}");
-                let d = Diagnostic::error(codes::USE, path.span, m);
-                found.push(d.help("the path is relative to the file that says `use`"));
+                let shown = if full.is_empty() { &path.name } else { &full };
+                let m = format!("`{shown}` cannot be read: {why}");
+                let help = match why.contains("UTF-8") {
+                    true => "save it as UTF-8",
+                    false => "the path is relative to the file that says `use`",
+                };
+                found.push(Diagnostic::error(codes::USE, path.span, m).help(help));
             }
         }
     }

@@ -15,7 +15,8 @@ const AFTER: &str = "Examples:
 pub(super) struct Args {
     #[command(flatten)]
     spec: SpecArgs,
-    /// Print the findings as a JSON array
+    /// Print the findings as a JSON array, for editors: each with `severity`, `code`, `message`, `label`,
+    /// `help`, `file`, `line`, `column`, `end_line`, `end_column`, `span` (bytes), and `labels`
     #[arg(long)]
     json: bool,
 }
@@ -27,8 +28,8 @@ pub(super) fn run(args: &Args) -> Done {
             let name = p.name();
             let decisions = crate::space::SearchSpace::decisions(&p.checked.space).len();
             let plural = if decisions == 1 { "" } else { "s" };
-            let text =
-                format!("{name}: no errors, {decisions} decision{plural}, {} points", p.checked.space.size());
+            let points = super::common::points(&p.checked.space.size());
+            let text = format!("{name}: no errors, {decisions} decision{plural}, {points}");
             (p.warnings, p.sources, text)
         }
         Err(ProjectError::Spec(found)) => (found.0, found.1, String::new()),

@@ -4,7 +4,7 @@ use super::Failure;
 use crate::diag::{self, Diagnostic};
 use crate::project::{LockState, Project, ProjectError};
 use crate::source::Sources;
-use crate::space::Point;
+use crate::space::{Point, Size};
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,12 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(n) => Ok(n),
         Err(e) => Err(format!("{e}")),
     }
+}
+
+/// `1 point`, `6 points`
+pub(super) fn points(size: &Size) -> String {
+    let one = matches!(size, Size::Exact(n) if *n == 1u32.into());
+    format!("{size} point{}", if one { "" } else { "s" })
 }
 
 /// Diagnostics as text for standard error.
@@ -181,6 +187,21 @@ pub(super) fn say(text: impl std::fmt::Display) {
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     // Values of maps with text keys cannot fail to serialise.
     out(serde_json::to_string_pretty(value).unwrap_or_default())
+}
+
+/// A value with a list `front` of points, each with its `decisions` by path instead of the numbers of
+/// its `point`: what another program can use.
+#[cfg(feature = "search")]
+pub(super) fn with_decisions(project: &Project, summary: &impl serde::Serialize) -> serde_json::Value {
+    let mut value = serde_json::to_value(summary).unwrap_or_default();
+    let front = value.get_mut("front").and_then(serde_json::Value::as_array_mut);
+    for entry in front.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
+        let Some(point) = entry.remove("point") else { continue };
+        if let Ok(point) = serde_json::from_value::<Vec<Option<u32>>>(point) {
+            entry.insert("decisions".into(), project.checked.space.describe(&Point(point)).into());
+        }
+    }
+    value
 }
 
 /// Writes files below a folder, and removes kernels that an earlier emission left there and the

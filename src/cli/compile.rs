@@ -56,16 +56,23 @@ pub(super) fn run(args: &Args) -> Done {
             (*lock, design, weights)
         }
         state => {
+            let missing = matches!(state, LockState::Missing);
             let why = match state {
                 LockState::Missing => vec!["it does not exist".to_string()],
                 LockState::Stale(_, why) => why,
                 LockState::Current(_) => Vec::new(),
             };
             if args.locked {
-                let m = format!("`{}` is not current: {}", project.lock_path().display(), why.join("; "));
+                let path = project.lock_path();
+                let m = match missing {
+                    true => format!("`{}` does not exist", path.display()),
+                    false => format!("`{}` is not current: {}", path.display(), why.join("; ")),
+                };
                 let help = "run `hytc compile` without --locked, and commit the new lock";
                 return Err(Failure::new(format!("{}\n  = help: {help}", error(m))).code(exit::NOT_LOCKED));
             }
+            // Better to hear of a folder that cannot be written to now than after the search.
+            std::fs::create_dir_all(&args.out).map_err(|e| crate::project::io(&args.out, "made", e))?;
             make(&project, args, &why)?
         }
     };
@@ -209,7 +216,7 @@ fn make(_: &Project, _: &Args, why: &[String]) -> Result<(Lock, Design, Weights)
 fn make(project: &Project, args: &Args, why: &[String]) -> Result<(Lock, Design, Weights), Failure> {
     use super::progress::Screen;
     if !why.is_empty() {
-        say(format_args!("{}: {}", project.lock_path().display(), why.join("; ")));
+        say(format_args!("{}: {}, so the space is searched", project.lock_path().display(), why.join("; ")));
     }
     let screen = Screen::new();
     super::search::prepare(project)?;

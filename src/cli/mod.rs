@@ -11,6 +11,8 @@ mod common;
 mod compile;
 mod cost;
 mod dump;
+#[cfg(all(feature = "train", feature = "verify"))]
+mod emitted;
 mod graph;
 mod new;
 #[cfg(feature = "search")]

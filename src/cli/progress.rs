@@ -18,6 +18,9 @@ static STOP: AtomicBool = AtomicBool::new(false);
 /// How often a training reports where no terminal draws bars.
 #[cfg(feature = "train")]
 const QUIET: Duration = Duration::from_secs(20);
+/// How often the final training does so at most, at ends of epochs.
+#[cfg(feature = "train")]
+const BUSY: Duration = Duration::from_secs(2);
 
 /// The screen of one command.
 pub(super) struct Screen {
@@ -107,8 +110,8 @@ impl Screen {
         let rate = p.images_per_second;
         let accuracy =
             p.validation_accuracy.map_or(String::new(), |a| format!(", validation {:.1} %", a * 100.0));
-        let text =
-            format!("epoch {}/{}, {rate:.0} images/s, loss {:.3}{accuracy}", p.epoch, p.epochs, p.loss);
+        let loss = if p.loss.abs() < 1e4 { format!("{:.3}", p.loss) } else { format!("{:.1e}", p.loss) };
+        let text = format!("epoch {}/{}, {rate:.0} images/s, loss {loss}{accuracy}", p.epoch, p.epochs);
         if let Some((bar, _)) = s.trainings.get(&trial) {
             if self.terminal {
                 bar.set_position((at * 1000 / steps) as u64);
@@ -124,7 +127,9 @@ impl Screen {
         if last_step {
             s.validating = p.epoch;
         }
-        if (trial.is_none() && end_of_epoch) || (trial.is_some() && due) {
+        let last = at == steps;
+        let soon = last || s.told.is_none_or(|t| t.elapsed() > BUSY);
+        if (trial.is_none() && end_of_epoch && soon) || (trial.is_some() && due) {
             let elapsed = match trial {
                 None => s.began.map(|b| b.elapsed()),
                 Some(_) => None,

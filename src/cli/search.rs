@@ -1,6 +1,6 @@
 //! `hytc search`, and what `compile` shares with it.
 
-use super::common::{error, open, out, print_json, rendered, say, SpecArgs};
+use super::common::{error, open, out, print_json, rendered, say, with_decisions, SpecArgs};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
 #[cfg(feature = "train")]
@@ -36,7 +36,8 @@ pub(super) struct Args {
     /// Trials at a time, at most the spec's `workers` [default: these]
     #[arg(long, value_name = "N", value_parser = super::common::at_least_one)]
     workers: Option<usize>,
-    /// Print the study's summary as JSON
+    /// Print the study's summary as JSON: `front` (each point with `decisions`, `values`, `trial`),
+    /// `trials`, `done`, `stopped`, `failed`, `reference`, `hypervolume`, `history`
     #[arg(long)]
     json: bool,
 }
@@ -52,10 +53,14 @@ pub(super) fn run(args: &Args) -> Done {
     };
     research_done(&project);
     if args.json {
-        print_json(&searched.summary)?;
+        print_json(&with_decisions(&project, &searched.summary))?;
     } else {
         out(format_args!("{}", searched.table))?;
-        out(format_args!("drawn to {}", project.study_path().join("front.svg").display()))?;
+        for p in &searched.summary.front {
+            let decisions = serde_json::Value::Object(project.checked.space.describe(&p.point));
+            out(format_args!("trial {}: {decisions}", p.trial))?;
+        }
+        out(format_args!("\n* is chosen; drawn to {}", project.study_path().join("front.svg").display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -234,6 +239,11 @@ pub(super) fn failure(project: &Project, e: PipelineError) -> Failure {
         }
         PipelineError::Diagnostics(found) => Failure::new(rendered(&found, &project.sources)),
         PipelineError::Project(e) => e.into(),
+        #[cfg(feature = "train")]
+        PipelineError::Train(e @ crate::train::TrainError::Diverged { .. }) => {
+            let help = "lower `learning_rate` in `final`, or raise `warmup`; the search itself is kept";
+            Failure::new(format!("{}\n  = help: {help}", error(e)))
+        }
         other => Failure::new(error(other)),
     }
 }

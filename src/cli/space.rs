@@ -61,7 +61,9 @@ pub(super) fn run(args: &Args) -> Done {
     for d in space.decisions() {
         out(format_args!("{:width$}  {}", d.path, d.values.join(" ")))?;
     }
-    out(format_args!("{} decisions, {size} points", space.decisions().len()))?;
+    let count = space.decisions().len();
+    let plural = if count == 1 { "" } else { "s" };
+    out(format_args!("{count} decision{plural}, {}", super::common::points(&size)))?;
     for point in sample {
         out(format_args!("{}", serde_json::Value::Object(point)))?;
     }

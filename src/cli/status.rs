@@ -1,6 +1,6 @@
 //! `hytc status`
 
-use super::common::{error, open, out, print_json, SpecArgs};
+use super::common::{error, open, out, print_json, with_decisions, SpecArgs};
 use super::progress::Screen;
 use super::search::failure;
 use super::{Done, Failure};
@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Done {
         other => failure(&project, other),
     })?;
     if args.json {
-        print_json(&status)?;
+        print_json(&with_decisions(&project, &status))?;
     } else {
         out(text(&status).trim_end())?;
     }

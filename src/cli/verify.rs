@@ -1,11 +1,12 @@
 //! `hytc verify`
 
 use super::common::{error, failed, open, out, print_json, SpecArgs};
+use super::emitted::{self, Emitted};
 use super::progress::Screen;
 use super::{exit, Done, Failure};
 use crate::pipeline::{verify, Images, Verified};
 use crate::project::LockState;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const AFTER: &str = "Examples:
@@ -14,8 +15,9 @@ const AFTER: &str = "Examples:
 
 The ONNX file runs in tract, which is part of hytc, and with --onnxruntime in ONNX Runtime too. The crate is
 compiled with rustc. What the spec emits in int8 is compared with the integer interpreter: the crate must
-equal it, ONNX (only with --onnxruntime) may differ by one step of the output's scale. Exit code 4 if a
-logit differs by more than --tolerance, or in int8 by more than that.";
+equal it, ONNX (only with --onnxruntime) may differ by one step of the output's scale. What is compared is
+what the lock emits; files in --out must be the same to the byte. Exit code 4 if a logit differs by more
+than --tolerance, in int8 by more than that, or if a file in --out is another.";
 
 #[derive(clap::Args)]
 #[command(after_help = AFTER)]
@@ -31,7 +33,10 @@ pub(super) struct Args {
     /// A Python with numpy and onnxruntime, to compare with ONNX Runtime too
     #[arg(long, value_name = "PYTHON")]
     onnxruntime: Option<PathBuf>,
-    /// Print JSON
+    /// The folder of what was emitted [default: `out`, if it holds anything of this spec]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print JSON: `images`, `comparisons`, `emitted` (`nothing`, `current` or `other`)
     #[arg(long)]
     json: bool,
 }
@@ -60,6 +65,13 @@ pub(super) fn run(args: &Args) -> Done {
     };
     let design = project.locked_design(&lock).map_err(failed(&project))?;
     let weights = project.locked_weights(&lock, &design)?;
+    let files = project.artifacts(&design, &weights, &lock).map_err(failed(&project))?;
+    let folder = args.out.as_deref().unwrap_or(Path::new("out"));
+    let emitted = emitted::compare(folder, &files)?;
+    if args.out.is_some() && emitted == Emitted::Nothing {
+        let m = format!("`{}` holds nothing that was emitted from this spec", folder.display());
+        return Err(Failure::new(format!("{}\n  = help: run `hytc compile` first", error(m))));
+    }
     let test = crate::data::load_test(&spec.task, project.dir())
         .map_err(|e| Failure::new(format!("{}\n  = help: {}", error(&e), e.help())))?;
     let count = args.images.unwrap_or(test.len()).min(test.len());
@@ -76,11 +88,32 @@ pub(super) fn run(args: &Args) -> Done {
     screen.clear();
     let verified = result.map_err(|e| super::search::failure(&project, e))?;
     if args.json {
-        print_json(&verified)?;
+        let mut value = serde_json::to_value(&verified).unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            let word = match &emitted {
+                Emitted::Nothing => "nothing",
+                Emitted::Current => "current",
+                Emitted::Other(_) => "other",
+            };
+            map.insert("emitted".into(), word.into());
+        }
+        print_json(&value)?;
     } else {
         table(&verified)?;
     }
+    if let Emitted::Other(wrong) = &emitted {
+        return Err(Failure::new(emitted::complaint(wrong)).code(exit::DIFFERENT));
+    }
     if verified.passed() {
+        if !args.json {
+            out(match &emitted {
+                Emitted::Current => format!("{} files in {} are these forms", files.len(), folder.display()),
+                _ => format!(
+                    "{} holds nothing of this spec: what the lock emits was compared",
+                    folder.display()
+                ),
+            })?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let m = format!("the forms differ by more than {}, or in int8 by more than they may", args.tolerance);

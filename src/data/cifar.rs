@@ -8,14 +8,18 @@ const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 const RECORD: usize = 1 + 3 * PLANE;
 
-/// The file itself, or the `.bin` files of a folder in the order of their names.
+/// The file itself, or the `.bin` files of a folder in the order of their names. CIFAR-10 comes as one
+/// folder with the test images among the others: `test*.bin` are not taken from it.
 pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let meta = std::fs::metadata(path).map_err(|e| io(path, e))?;
     if !meta.is_dir() {
         return Ok(vec![path.to_path_buf()]);
     }
-    let found: Vec<PathBuf> =
-        entries(path)?.into_iter().filter(|p| p.extension().is_some_and(|e| e == "bin")).collect();
+    let wanted = |p: &PathBuf| {
+        let name = p.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        name.ends_with(".bin") && !name.starts_with("test")
+    };
+    let found: Vec<PathBuf> = entries(path)?.into_iter().filter(wanted).collect();
     if found.is_empty() {
         return Err(DataError::Missing { path: path.join("*.bin"), tried: Vec::new() });
     }

@@ -46,13 +46,26 @@ pub enum DataError {
         /// What was seen instead.
         found: String,
     },
-    /// An image that cannot be decoded.
-    #[error("`{}` is not an image that can be decoded: {reason}", path.display())]
-    CorruptImage {
+    /// The file is of the right format, but its bytes are not those that were written.
+    #[error("`{}` is damaged: {what}", path.display())]
+    Damaged {
         /// The file.
+        path: PathBuf,
+        /// How that is known.
+        what: String,
+    },
+    /// A folder is wanted, this is something else.
+    #[error("`{}` is not a folder", .0.display())]
+    NoFolder(PathBuf),
+    /// Images that cannot be decoded.
+    #[error("`{}` is not an image that can be decoded: {reason}{}", path.display(), nor(others))]
+    CorruptImage {
+        /// The first file.
         path: PathBuf,
         /// The decoder's reason.
         reason: String,
+        /// All others of the folder that cannot be decoded either.
+        others: Vec<PathBuf>,
     },
     /// Images of another size than the task's input, in a format that is not resized.
     #[error(
@@ -139,6 +152,14 @@ fn also(tried: &[PathBuf]) -> String {
     format!(", nor does {}", names.join(" or "))
 }
 
+fn nor(others: &[PathBuf]) -> String {
+    if others.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = others.iter().map(|p| p.display().to_string()).collect();
+    format!("; nor {} {}", if names.len() == 1 { "is" } else { "are" }, quoted(&names))
+}
+
 fn quoted(names: &[String]) -> String {
     const SHOWN: usize = 12;
     let mut list: Vec<String> = names.iter().take(SHOWN).map(|n| format!("`{n}`")).collect();
@@ -175,7 +196,14 @@ impl DataError {
             DataError::WrongFormat { wanted, .. } => {
                 format!("use the reader that fits the file; this one reads {wanted}")
             }
-            DataError::CorruptImage { .. } => "remove the file, or replace it by a sound copy".into(),
+            DataError::Damaged { .. } => "fetch the file again".into(),
+            DataError::NoFolder(_) => {
+                "`folder(..)` names a folder with one folder of images for every class".into()
+            }
+            DataError::CorruptImage { others, .. } if others.is_empty() => {
+                "remove the file, or replace it by a sound copy".into()
+            }
+            DataError::CorruptImage { .. } => "remove the files, or replace them by sound copies".into(),
             DataError::WrongSize { found: (h, w, c), .. } => {
                 format!("write `input = image({h}, {w}, {c})`; only image folders are resized")
             }
@@ -204,9 +232,13 @@ impl DataError {
     /// The error as a diagnostic at the line of the spec that names the data.
     pub fn diagnostic(&self, span: Span) -> Diagnostic {
         let code = match self {
-            DataError::NoSource(_) | DataError::Missing { .. } | DataError::Io { .. } => codes::DATA_MISSING,
+            DataError::NoSource(_)
+            | DataError::Missing { .. }
+            | DataError::NoFolder(_)
+            | DataError::Io { .. } => codes::DATA_MISSING,
             DataError::Truncated { .. }
             | DataError::WrongFormat { .. }
+            | DataError::Damaged { .. }
             | DataError::CorruptImage { .. }
             | DataError::CountMismatch { .. } => codes::DATA_CORRUPT,
             _ => codes::DATA_MISFIT,

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// The image files of every class, in the order of the classes, sorted by name.
 pub(super) fn files(path: &Path, classes: &[String]) -> Result<Vec<Vec<PathBuf>>, DataError> {
+    if path.exists() && !path.is_dir() {
+        return Err(DataError::NoFolder(path.to_path_buf()));
+    }
     let folders = entries(path)?.into_iter().filter(|p| p.is_dir());
     let found: BTreeSet<String> =
         folders.filter_map(|p| Some(p.file_name()?.to_string_lossy().into_owned())).collect();
@@ -41,20 +44,34 @@ pub(super) fn load(
     }
     let size = h * w * c;
     let mut pixels = vec![0; size * all.len()];
-    // The first failure in the order of the files is reported, whichever thread finds one first.
     let results: Vec<Result<(), DataError>> = pixels
         .par_chunks_mut(size.max(1))
         .zip(all.par_iter())
         .map(|(out, (_, file))| decode(file, input, out))
         .collect();
-    results.into_iter().collect::<Result<(), DataError>>()?;
+    // All that is corrupt at once, in the order of the files, whichever thread finds one first.
+    let mut failed = results.into_iter().filter_map(Result::err);
+    if let Some(mut first) = failed.next() {
+        if let DataError::CorruptImage { others, .. } = &mut first {
+            others.extend(failed.filter_map(|e| match e {
+                DataError::CorruptImage { path, .. } => Some(path),
+                _ => None,
+            }));
+        }
+        return Err(first);
+    }
     Ok(Dataset { h, w, c, pixels, labels: all.into_iter().map(|(label, _)| label).collect() })
 }
 
 /// Decodes one image and writes it as `[h][w][c]`. Another size is resized (not cropped) with a
 /// Catmull-Rom filter whose support grows with the reduction, so that nothing aliases.
 fn decode(file: &Path, (h, w, c): (usize, usize, usize), out: &mut [u8]) -> Result<(), DataError> {
-    let corrupt = |reason: String| DataError::CorruptImage { path: file.to_path_buf(), reason };
+    let corrupt = |reason: String| {
+        // Decoders end their reasons with full stops and line breaks.
+        let words: Vec<&str> = reason.split_whitespace().collect();
+        let reason = words.join(" ").trim_end_matches('.').to_string();
+        DataError::CorruptImage { path: file.to_path_buf(), reason, others: Vec::new() }
+    };
     let reader = image::ImageReader::open(file).map_err(|e| io(file, e))?;
     let reader = reader.with_guessed_format().map_err(|e| io(file, e))?;
     let image = reader.decode().map_err(|e| corrupt(e.to_string()))?;

@@ -100,7 +100,7 @@ fn unpacked(path: &Path) -> Result<Vec<u8>, DataError> {
             std::io::ErrorKind::UnexpectedEof => {
                 DataError::Truncated { path, what: "the gzip stream has no end".into() }
             }
-            _ => DataError::WrongFormat { path, wanted: "a sound gzip file", found: e.to_string() },
+            _ => DataError::Damaged { path, what: e.to_string() },
         }
     })?;
     Ok(out)

@@ -142,15 +142,44 @@ pub(super) fn infer(op: &Op, inputs: &[Fact]) -> Inferred {
         }
         Op::Flatten => Fact::Vector { n: x.elements() },
     };
-    const LIMIT: usize = 1 << 31;
-    match out {
-        Fact::Map { c, h, w }
-            if c.checked_mul(h).and_then(|n| n.checked_mul(w)).is_none_or(|n| n > LIMIT) =>
-        {
-            Err(ShapeError::new(format!("a feature map of {out} is too large"), "reduce width or size"))
-        }
-        _ => Ok(out),
+    in_proportion(op, inputs, out)?;
+    Ok(out)
+}
+
+/// More values or weights than this are a mistake, and counting them could overflow.
+const LIMIT: usize = 1 << 31;
+
+/// Refuses what no machine could hold.
+fn in_proportion(op: &Op, inputs: &[Fact], out: Fact) -> Result<(), ShapeError> {
+    let product = |sides: &[usize]| sides.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let too_many = |sides: &[usize]| product(sides).is_none_or(|n| n > LIMIT);
+    let sides = match out {
+        Fact::Map { c, h, w } => [c, h, w],
+        Fact::Tokens { groups, tokens, dim, .. } => [groups, tokens, dim],
+        Fact::Vector { n } => [n, 1, 1],
+    };
+    if too_many(&sides) {
+        return Err(ShapeError::new(
+            format!("a {} of {out} is too large", out.kind()),
+            "reduce width or size",
+        ));
     }
+    let channels = inputs.first().map_or(0, Fact::channels);
+    let weights = match *op {
+        Op::Conv { out, window, groups, .. } => {
+            too_many(&[out, channels / groups.max(1), window.kernel, window.kernel])
+        }
+        Op::Linear { out, .. } => too_many(&[out, channels]),
+        Op::Attention { heads, head_dim } => too_many(&[heads, head_dim, 3, channels]),
+        _ => false,
+    };
+    if weights {
+        return Err(ShapeError::new(
+            format!("`{}` would have more than {LIMIT} weights", op.label()),
+            "reduce its width, kernel or heads, or what flows into it",
+        ));
+    }
+    Ok(())
 }
 
 /// Equal but for the memory of where tokens came from.

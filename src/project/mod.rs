@@ -13,6 +13,7 @@ pub use artifacts::Artifact;
 pub use design::Design;
 pub use lock::{Entry, Lock, LockError, Metrics, FORMAT};
 
+use crate::check::spec::Metric;
 use crate::check::{self, Checked};
 use crate::codes;
 use crate::device::{Profile, BUILTIN};
@@ -46,7 +47,7 @@ pub enum ProjectError {
     Io {
         /// The file.
         path: PathBuf,
-        /// `read`, `written` or `removed`.
+        /// `read`, `written`, `made` or `removed`.
         doing: &'static str,
         /// The system's reason.
         why: String,
@@ -106,7 +107,13 @@ impl Project {
     /// As [`Project::open`].
     pub fn from_text(path: &Path, text: String) -> Result<Project, ProjectError> {
         let shown = path.to_string_lossy().replace('\\', "/");
-        let load = |p: &str| std::fs::read_to_string(p).map_err(|e| e.to_string());
+        let load = |p: &str| {
+            std::fs::read_to_string(p).map_err(|e| match e.kind() {
+                std::io::ErrorKind::NotFound => "there is no such file".to_string(),
+                std::io::ErrorKind::InvalidData => "it is not UTF-8 text".to_string(),
+                _ => e.to_string(),
+            })
+        };
         let report = check::check(&shown, &text, &load);
         let Some(checked) = report.checked else {
             return Err(ProjectError::Spec(Box::new((report.diagnostics, report.sources))));
@@ -127,6 +134,9 @@ impl Project {
                     warnings.push(Diagnostic::error(codes::DEVICE, device.span, message).help(help));
                 }
             }
+        }
+        if !diag::has_errors(&warnings) {
+            warnings.extend(without_power(&checked, &profiles));
         }
         if diag::has_errors(&warnings) {
             diag::tidy(&mut warnings);
@@ -290,6 +300,29 @@ impl Project {
     }
 }
 
+/// Energies that the goal asks for of devices whose profiles do not say what power they take.
+fn without_power(checked: &Checked, profiles: &[Profile]) -> Vec<Diagnostic> {
+    let goal = &checked.spec.goal;
+    let objectives = goal.objectives.iter().map(|o| (&o.measure, o.span));
+    let all = objectives.chain(goal.requirements.iter().map(|r| (&r.measure, r.span)));
+    all.filter(|(m, _)| m.metric == Metric::Energy && m.computed)
+        .filter_map(|(m, span)| {
+            let device = m.device?;
+            let profile = profiles.get(device).filter(|p| p.active_milliwatts.is_none())?;
+            let name = &checked.spec.devices.get(device)?.profile;
+            let m = format!("energy on {} cannot be computed: profile `{name}` names no power", profile.name);
+            let with =
+                BUILTIN.iter().filter(|(_, text)| text.contains("\nactive_milliwatts:")).map(|(n, _)| *n);
+            let with: Vec<&str> = with.collect();
+            let help = format!(
+                "of the built-in profiles {} do; in your own, give `active_milliwatts`",
+                with.join(" and ")
+            );
+            Some(Diagnostic::error(codes::DEVICE, span, m).help(help))
+        })
+        .collect()
+}
+
 /// A profile by built-in name or path, with its text.
 fn profile(dir: &Path, name: &str) -> Result<(Profile, String), (String, String)> {
     if let Some((_, text)) = BUILTIN.iter().find(|(n, _)| *n == name) {
@@ -300,7 +333,10 @@ fn profile(dir: &Path, name: &str) -> Result<(Profile, String), (String, String)
     }
     let known = BUILTIN.map(|b| b.0).join(", ");
     if !(name.ends_with(".yaml") || name.ends_with(".yml")) {
-        let help = format!("built in are {known}; a profile of your own is a path that ends in `.yaml`");
+        let near = crate::syntax::nearest(name, BUILTIN.map(|b| b.0));
+        let near = near.map_or(String::new(), |n| format!("did you mean `{n}`? "));
+        let help =
+            format!("{near}built in are {known}; a profile of your own is a path that ends in `.yaml`");
         return Err((format!("there is no device profile `{name}`"), help));
     }
     let path = dir.join(name);

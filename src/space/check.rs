@@ -170,29 +170,29 @@ impl Space {
         chosen: &[Option<u32>],
         failures: &mut BTreeMap<(Span, &'static str), Diagnostic>,
     ) {
-        // Later errors of the same run may only follow from the first.
-        let Some(mut d) = errors.into_iter().next() else { return };
-        if failures.contains_key(&(d.span, d.code)) {
-            return;
-        }
         // Where even this is dear, only the first decisions are looked at.
         let few = self.affordable(SAMPLE) / TRIED as usize;
-        let why: Vec<String> = set
-            .iter()
-            .filter(|&&id| chosen.get(id).copied().flatten().is_some())
-            .take(few)
-            .filter(|&&id| self.matters(id, &d, chosen))
-            .filter_map(|&id| {
-                let info = self.scopes.infos.get(id)?;
-                let value = info.values.get(chosen.get(id).copied().flatten()? as usize)?;
-                (info.values.len() > 1).then(|| format!("{} = {value}", info.path))
-            })
-            .take(6)
-            .collect();
-        if !why.is_empty() {
-            d.label = format!("with {}", why.join(", "));
+        for mut d in errors {
+            if failures.contains_key(&(d.span, d.code)) {
+                continue;
+            }
+            let why: Vec<String> = set
+                .iter()
+                .filter(|&&id| chosen.get(id).copied().flatten().is_some())
+                .take(few)
+                .filter(|&&id| self.matters(id, &d, chosen))
+                .filter_map(|&id| {
+                    let info = self.scopes.infos.get(id)?;
+                    let value = info.values.get(chosen.get(id).copied().flatten()? as usize)?;
+                    (info.values.len() > 1).then(|| format!("{} = {value}", info.path))
+                })
+                .take(6)
+                .collect();
+            if !why.is_empty() {
+                d.label = format!("with {}", why.join(", "));
+            }
+            failures.insert((d.span, d.code), d);
         }
-        failures.entry((d.span, d.code)).or_insert(d);
     }
 
     /// Whether a failure depends on a decision: with another value it does not occur.
@@ -206,7 +206,7 @@ impl Space {
             };
             match self.try_out(&mut choose).0 {
                 Outcome::Errors(errors) => {
-                    errors.first().is_none_or(|e| (e.span, e.code) != (failure.span, failure.code))
+                    !errors.iter().any(|e| (e.span, e.code) == (failure.span, failure.code))
                 }
                 _ => true,
             }

@@ -150,10 +150,16 @@ impl Space {
         let mut run = Run::new(&self.program, &self.scopes, choose, Shapes);
         run.lenient = Some(Vec::new());
         let result = run.run(NodeId::new(0));
-        let errors = run.lenient.take().unwrap_or_default();
+        let mut errors = run.lenient.take().unwrap_or_default();
         let outcome = match result {
             Err(Stop::Constraint) => Outcome::Constraint,
-            Err(Stop::Error(d)) => Outcome::Errors(vec![*d]),
+            // What ended the run may follow from what went before.
+            Err(Stop::Error(d)) => {
+                if errors.is_empty() {
+                    errors.push(*d);
+                }
+                Outcome::Errors(errors)
+            }
             Ok(_) if errors.is_empty() => Outcome::Fine,
             Ok(_) => Outcome::Errors(errors),
         };

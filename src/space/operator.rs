@@ -3,6 +3,9 @@
 use super::value::Value;
 use crate::graph::{Act, Fact, Op, Padding, Window};
 
+/// The largest whole number that an operator takes.
+const MOST: u32 = 1 << 24;
+
 /// An operator by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operator {
@@ -57,6 +60,24 @@ impl Type {
             || self == Type::Any
             || given == Type::Any
             || (self == Type::Padding && matches!(given, Type::Text | Type::Number))
+    }
+}
+
+/// An argument that an operator cannot take.
+pub(crate) struct Wrong {
+    /// Its parameter's position.
+    pub(crate) argument: usize,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to write instead.
+    pub(crate) help: String,
+    /// Whether it would be right with another input.
+    pub(crate) by_input: bool,
+}
+
+impl Wrong {
+    fn new(argument: usize, message: String, help: impl Into<String>) -> Wrong {
+        Wrong { argument, message, help: help.into(), by_input: false }
     }
 }
 
@@ -155,24 +176,24 @@ impl Operator {
     /// `identity`. Shapes are checked later, by [`Op::infer`].
     ///
     /// # Errors
-    /// What is wrong with which parameter, and advice.
-    pub(crate) fn make(
-        self,
-        args: &[Option<Value>],
-        input: Fact,
-    ) -> Result<Option<Op>, (usize, String, String)> {
+    /// The first argument that is wrong.
+    pub(crate) fn make(self, args: &[Option<Value>], input: Fact) -> Result<Option<Op>, Wrong> {
         let whole = |i: usize, default: usize| match args.get(i).and_then(Option::as_ref) {
             None => Ok(default),
-            Some(Value::Number(x)) if *x >= 1.0 && x.fract() == 0.0 && *x <= f64::from(1u32 << 24) => {
+            Some(Value::Number(x)) if *x >= 1.0 && x.fract() == 0.0 && *x <= f64::from(MOST) => {
                 Ok(*x as usize)
             }
             Some(v) => {
                 let name = self.signature().get(i).map_or("argument", |s| s.name);
-                Err((
-                    i,
-                    format!("`{name}` of `{}` is {v}", self.name()),
-                    format!("`{name}` must be a whole number of at least 1; use `floor`, `round` or `round_to(x, 8)`"),
-                ))
+                let help = match v {
+                    Value::Number(x) if *x >= 1.0 && (x.fract() == 0.0 || x.is_infinite()) => {
+                        format!("`{name}` must be at most {MOST}")
+                    }
+                    _ => format!(
+                        "`{name}` must be a whole number of at least 1; use `floor`, `round` or `round_to(x, 8)`"
+                    ),
+                };
+                Err(Wrong::new(i, format!("`{name}` of `{}` is {v}", self.name()), help))
             }
         };
         let number = |i: usize, default: f64| match args.get(i).and_then(Option::as_ref) {
@@ -199,10 +220,10 @@ impl Operator {
                 None => Padding::default(),
                 Some(v) => {
                     let message = format!("`padding` of `{}` is {v}", self.name());
-                    return Err((
+                    return Err(Wrong::new(
                         i,
                         message,
-                        "padding is `same`, `valid`, or a whole number of pixels".to_string(),
+                        "padding is `same`, `valid`, or a whole number of pixels",
                     ));
                 }
             };
@@ -232,11 +253,8 @@ impl Operator {
             Operator::BatchNorm | Operator::LayerNorm => {
                 let eps = number(0, 1e-5);
                 if !(eps > 0.0 && eps < 1.0) {
-                    return Err((
-                        0,
-                        format!("`eps` is {eps}"),
-                        "it must lie between 0 and 1, for instance 1e-5".into(),
-                    ));
+                    let help = "it must lie between 0 and 1, for instance 1e-5";
+                    return Err(Wrong::new(0, format!("`eps` is {eps}"), help));
                 }
                 if self == Operator::BatchNorm {
                     Op::BatchNorm { eps: eps as f32 }
@@ -259,11 +277,12 @@ impl Operator {
             Operator::Attention => {
                 let heads = whole(0, 1)?;
                 if args.get(1).is_none_or(Option::is_none) && !channels.is_multiple_of(heads) {
-                    return Err((
-                        0,
-                        format!("{heads} heads do not divide {channels} features"),
-                        "constrain the space with `where heads divides ..`, or give `head_dim`".into(),
-                    ));
+                    let m = format!("{heads} heads do not divide {channels} features");
+                    let help = format!(
+                        "choose among the divisors of {channels}, say `where heads divides ..` in the space, \
+                         or give `head_dim`"
+                    );
+                    return Err(Wrong { by_input: true, ..Wrong::new(0, m, help) });
                 }
                 Op::Attention { heads, head_dim: whole(1, channels / heads)? }
             }
@@ -274,11 +293,8 @@ impl Operator {
             Operator::Dropout => {
                 let p = number(0, 0.0);
                 if !(0.0..1.0).contains(&p) {
-                    return Err((
-                        0,
-                        format!("`p` of `dropout` is {p}"),
-                        "a probability from 0 up to, but not, 1".into(),
-                    ));
+                    let help = "a probability from 0 up to, but not, 1";
+                    return Err(Wrong::new(0, format!("`p` of `dropout` is {p}"), help));
                 }
                 if p == 0.0 {
                     return Ok(None);

@@ -38,8 +38,13 @@ pub(crate) trait Sink {
 /// A value on its way: where it comes from, and its shape.
 pub(crate) type Flow = (NodeId, Fact);
 
-/// A sink that only checks shapes.
+/// A sink that only checks shapes. Its nodes are all alike, but for [`doubtful`].
 pub(crate) struct Shapes;
+
+/// The node of what flows behind a mistake: what is wrong there may only follow from that.
+fn doubtful() -> NodeId {
+    NodeId::new(1)
+}
 
 impl Sink for Shapes {
     fn op(&mut self, op: Op, _scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Diagnostic> {
@@ -53,7 +58,8 @@ impl Sink for Shapes {
             op.infer(&inputs.iter().map(|i| i.1).collect::<Vec<_>>())
         };
         let fact = fact.map_err(|e| Diagnostic::error(codes::SHAPE, span, e.message).help(e.help))?;
-        Ok((NodeId::new(0), fact))
+        // Behind a mistake if any input is.
+        Ok((inputs.iter().map(|i| i.0).max().unwrap_or_default(), fact))
     }
 }
 
@@ -73,7 +79,8 @@ pub(crate) struct Run<'a, S> {
     choose: &'a mut dyn FnMut(DecisionId) -> u32,
     pub(crate) sink: S,
     /// Go on after an operator that does not fit, as if it were not there: what constraints say of
-    /// the point is wanted all the same. The errors are kept here.
+    /// the point, and other mistakes, are wanted all the same. The errors are kept here, without those
+    /// that may only follow from others.
     pub(crate) lenient: Option<Vec<Diagnostic>>,
     chosen: Vec<Option<u32>>,
     values: Vec<Option<Value>>,
@@ -137,7 +144,7 @@ impl<'a, S: Sink> Run<'a, S> {
             );
             let d = Diagnostic::error(codes::SHAPE, last(&program.body).unwrap_or(program.span), m)
                 .help("end the space with `global_avg_pool > linear(classes)`");
-            return self.forgive(d, context);
+            return self.forgive(d, &[out], context, false);
         }
         Ok(out)
     }
@@ -188,8 +195,15 @@ impl<'a, S: Sink> Run<'a, S> {
         };
         match &e.kind {
             ElementKind::Stage(call) => {
-                let value = self.call_value(call, frame, at)?;
-                self.apply(&value, at, e.label.is_some(), e.span)
+                let value = match self.call_value(call, frame, at) {
+                    Ok(value) => value,
+                    Err(Stop::Error(d)) => {
+                        let certain = call.args.iter().all(|(_, a)| constant(a));
+                        return self.forgive(*d, &[at.input], at, certain);
+                    }
+                    Err(stop) => return Err(stop),
+                };
+                self.apply(&value, at, e, call)
             }
             ElementKind::Group(body) => self.body(body, frame, at),
             ElementKind::Residual { condition, body } => {
@@ -208,7 +222,7 @@ impl<'a, S: Sink> Run<'a, S> {
                             "keep width and size in the body, or add only where they are kept: \
                              `residual when stride == 1 and width == in.channels { .. }`",
                         );
-                        return self.forgive(d, at);
+                        return self.forgive(d, &[out, at.input], at, false);
                     }
                     self.emit(Op::Add, at, e.span, &[out, at.input])
                 } else {
@@ -326,7 +340,7 @@ impl<'a, S: Sink> Run<'a, S> {
 
     fn emit(&mut self, op: Op, at: Context, span: Span, inputs: &[Flow]) -> Result<Flow, Stop> {
         let made = self.sink.op(op, self.scopes.path(at.scope), span, inputs);
-        made.or_else(|d| self.forgive(d, at))
+        made.or_else(|d| self.forgive(d, inputs, at, false))
     }
 
     /// Points at the line of the spec's own files that led to a mistake inside a block.
@@ -340,12 +354,16 @@ impl<'a, S: Sink> Run<'a, S> {
         d.also(inner, "there, in the prelude")
     }
 
-    fn forgive(&mut self, d: Diagnostic, at: Context) -> Result<Flow, Stop> {
+    /// Keeps an error in a lenient run, unless it may only follow from an earlier one: `from` flows into
+    /// it from behind that, and it is not `certain` whatever flows. Else the run ends with it.
+    fn forgive(&mut self, d: Diagnostic, from: &[Flow], at: Context, certain: bool) -> Result<Flow, Stop> {
         let d = self.located(d);
         match &mut self.lenient {
             Some(errors) => {
-                errors.push(d);
-                Ok(at.input)
+                if certain || from.iter().all(|f| f.0 != doubtful()) {
+                    errors.push(d);
+                }
+                Ok((doubtful(), at.input.1))
             }
             None => Err(d.into()),
         }
@@ -368,8 +386,9 @@ impl<'a, S: Sink> Run<'a, S> {
         Ok(BlockValue { target, args })
     }
 
-    /// Applies an operator or block to the value that flows in.
-    fn apply(&mut self, value: &BlockValue, at: Context, labelled: bool, span: Span) -> Result<Flow, Stop> {
+    /// Applies an operator or block to the value that flows in; the stage and its call are where.
+    fn apply(&mut self, value: &BlockValue, at: Context, stage: &Element, call: &Call) -> Result<Flow, Stop> {
+        let span = stage.span;
         match value.target {
             Target::Operator(op) => {
                 let mut args: [Option<Value>; 8] = Default::default();
@@ -381,14 +400,20 @@ impl<'a, S: Sink> Run<'a, S> {
                 match op.make(&args, at.input.1) {
                     Ok(Some(made)) => self.emit(made, at, span, &[at.input]),
                     Ok(None) => Ok(at.input),
-                    Err((_, message, help)) => {
-                        self.forgive(Diagnostic::error(codes::VALUE, span, message).help(help), at)
+                    Err(wrong) => {
+                        // The argument, where it is written here and not where a name was given its value.
+                        let here = matches!(call.callee, Callee::Operator(_));
+                        let given = call.args.iter().find(|(i, _)| *i == wrong.argument && here);
+                        let place = given.map_or(span, |(_, e)| e.span);
+                        let certain = !wrong.by_input && given.is_some_and(|(_, e)| constant(e));
+                        let d = Diagnostic::error(codes::VALUE, place, wrong.message).help(wrong.help);
+                        self.forgive(d, &[at.input], at, certain)
                     }
                 }
             }
             Target::Block(i) => {
                 let Some(block) = self.program.blocks.get(i) else { return Ok(at.input) };
-                let at = if labelled { at } else { self.enter(at, &block.name) };
+                let at = if stage.label.is_some() { at } else { self.enter(at, &block.name) };
                 let at = Context { entry: at.input.1, ..at };
                 self.calls.push((span, block.name.clone()));
                 let mut frame: Frame = vec![None; block.slots];
@@ -481,8 +506,13 @@ impl<'a, S: Sink> Run<'a, S> {
         match self.expr(e, frame, at)? {
             Value::Number(x) => Ok(x),
             v => {
-                let d = Diagnostic::error(codes::TYPE, e.span, format!("`{v}` is not a number"));
-                Err(d.help("compare texts with `==` only").into())
+                let (kind, help) = match v {
+                    Value::Text(_) => ("text", "texts are compared with `==` and `!=` only"),
+                    Value::Bool(_) => ("truth value", "write its name alone, or `not` and its name"),
+                    _ => ("operator or block", "compare numbers"),
+                };
+                let m = format!("a number is wanted here, this is the {kind} `{v}`");
+                Err(Diagnostic::error(codes::TYPE, e.span, m).help(help).into())
             }
         }
     }
@@ -553,6 +583,19 @@ fn last(body: &Body) -> Option<Span> {
         Statement::Chain(c) => c.last().map(|e| e.span),
         Statement::Let { .. } => None,
     })
+}
+
+/// Whether an expression's value depends on decisions at most, not on names or on what flows.
+fn constant(e: &Expr) -> bool {
+    match &e.kind {
+        ExprKind::Number(_) | ExprKind::Bool(_) | ExprKind::Text(_) => true,
+        ExprKind::Unary(_, x) => constant(x),
+        ExprKind::Binary(_, a, b) => constant(a) && constant(b),
+        ExprKind::If(a, b, c) => constant(a) && constant(b) && constant(c),
+        ExprKind::Function(_, args) => args.iter().all(constant),
+        ExprKind::Choice { options, .. } => options.iter().all(|(_, o)| constant(o)),
+        ExprKind::Slot(_) | ExprKind::Input(_) | ExprKind::Block(_) | ExprKind::Decision(_) => false,
+    }
 }
 
 fn set<T>(all: &mut [Option<T>], at: usize, value: T) {

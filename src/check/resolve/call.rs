@@ -79,6 +79,8 @@ impl Resolver<'_> {
     ) -> Vec<(usize, Expr)> {
         let mut bound: Vec<(usize, Expr)> = Vec::new();
         let mut named_before = false;
+        // Whether an argument found no parameter: what seems to be missing is probably that one.
+        let mut astray = false;
         for (position, a) in args.iter().enumerate() {
             let at = match &a.name {
                 None if named_before => {
@@ -123,6 +125,7 @@ impl Resolver<'_> {
             };
             let Some((at, param)) = at.and_then(|i| params.get(i).map(|p| (i, p))) else {
                 self.value(&a.value, "argument");
+                astray = true;
                 continue;
             };
             if bound.iter().any(|(i, _)| *i == at) {
@@ -134,17 +137,15 @@ impl Resolver<'_> {
             let value = self.typed(&a.value, param.ty, &param.name).0;
             bound.push((at, value));
         }
-        {
-            let missing: Vec<&str> = params
-                .iter()
-                .enumerate()
-                .filter(|(i, p)| p.required && !bound.iter().any(|(j, _)| j == i))
-                .map(|(_, p)| p.name.as_str())
-                .collect();
-            if !missing.is_empty() {
-                let m = format!("`{}` needs `{}`", name.name, missing.join("`, `"));
-                self.found.push(Diagnostic::error(codes::ARGUMENTS, name.span, m).help(usage(name, params)));
-            }
+        let missing: Vec<&str> = params
+            .iter()
+            .enumerate()
+            .filter(|(i, p)| p.required && !bound.iter().any(|(j, _)| j == i))
+            .map(|(_, p)| p.name.as_str())
+            .collect();
+        if !missing.is_empty() && !astray {
+            let m = format!("`{}` needs `{}`", name.name, missing.join("`, `"));
+            self.found.push(Diagnostic::error(codes::ARGUMENTS, name.span, m).help(usage(name, params)));
         }
         bound
     }

@@ -231,26 +231,54 @@ impl<'a> Resolver<'a> {
 
     // ---- statements ----
 
+    /// Reports every circle of blocks once, at its first block, with the way around.
     fn recursion(&mut self, blocks: &[Block]) {
         let calls: Vec<Vec<usize>> = blocks.iter().map(super::calls::of_block).collect();
-        for (i, b) in self.asts.clone().iter().enumerate() {
-            let mut seen = vec![false; blocks.len()];
-            let mut stack = calls.get(i).cloned().unwrap_or_default();
-            let mut recursive = false;
-            while let Some(j) = stack.pop() {
-                recursive |= i == j;
-                if let Some(s) = seen.get_mut(j).filter(|s| !**s) {
-                    *s = true;
-                    stack.extend(calls.get(j).into_iter().flatten());
+        let asts = self.asts.clone();
+        let name = |i: usize| asts.get(i).map_or("", |b| b.name.name.as_str());
+        let mut reported = vec![false; blocks.len()];
+        for (i, b) in asts.iter().enumerate() {
+            if reported.get(i).copied().unwrap_or(false) {
+                continue;
+            }
+            // The shortest way back: breadth first, remembering from where each block was reached.
+            let mut from: Vec<Option<usize>> = vec![None; blocks.len()];
+            let mut queue = std::collections::VecDeque::from([i]);
+            while let Some(j) = queue.pop_front() {
+                for &k in calls.get(j).into_iter().flatten() {
+                    if let Some(f) = from.get_mut(k).filter(|f| f.is_none()) {
+                        *f = Some(j);
+                        queue.push_back(k);
+                    }
                 }
             }
-            if recursive {
-                let m = format!("block `{}` contains itself", b.name.name);
-                self.found.push(
-                    Diagnostic::error(codes::RECURSION, b.name.span, m)
-                        .help("use `repeat` to apply a body several times"),
-                );
+            let Some(mut at) = from.get(i).copied().flatten() else { continue };
+            let mut way = vec![i];
+            while at != i {
+                way.push(at);
+                match from.get(at).copied().flatten() {
+                    Some(before) => at = before,
+                    None => break,
+                }
             }
+            for &j in &way {
+                if let Some(r) = reported.get_mut(j) {
+                    *r = true;
+                }
+            }
+            let m = format!("block `{}` contains itself", b.name.name);
+            let mut d = Diagnostic::error(codes::RECURSION, b.name.span, m);
+            if way.len() > 1 {
+                let around: Vec<&str> = way.iter().rev().map(|&j| name(j)).collect();
+                d = d.label(format!("by way of {}", quoted(&around)));
+            }
+            self.found.push(d.help("use `repeat` to apply a body several times"));
         }
     }
+}
+
+/// At most four names in backquotes.
+fn quoted(names: &[&str]) -> String {
+    let some: Vec<String> = names.iter().take(4).map(|n| format!("`{n}`")).collect();
+    some.join(", ") + if names.len() > 4 { ", .." } else { "" }
 }
