@@ -139,6 +139,7 @@ fn best_split(
     rng: &mut ChaCha8Rng,
 ) -> Option<(usize, f64)> {
     let mut best: Option<(f64, usize, f64)> = None;
+    #[expect(clippy::needless_range_loop, reason = "a column of every row, not of one")]
     for column in 0..x[rows[0]].len() {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for i in rows {
