@@ -46,7 +46,7 @@ impl Lab {
                 let mut image = image::RgbImage::new(12, 12);
                 for (x, y, pixel) in image.enumerate_pixels_mut() {
                     let along = if i % 2 == 0 { y } else { x };
-                    let base = if (along + shift) / 2 % 2 == 0 { 190 } else { 60 };
+                    let base = if ((along + shift) / 2).is_multiple_of(2) { 190 } else { 60 };
                     // No red: see the test of a loss beyond the limit.
                     pixel.0 = [0, 1, 1].map(|on: u8| on * (base + rng.random_range(0..50u8)));
                 }
@@ -212,14 +212,14 @@ fn bad_values_are_refused_or_exact() {
     change(&lab, |name, data| {
         if name == "calibration.conv_bn.conv" {
             // Ends of the ranges before and behind the activation; between them is how they were found.
-            [0, 1, 3, 4].map(|i| data[i] = f32::NAN);
+            [0, 1, 3, 4].into_iter().for_each(|i| data[i] = f32::NAN);
         }
         true
     });
     refused(&["E1060", "`conv_bn.conv`"]);
     change(&lab, |name, data| {
         if name == "calibration.conv_bn.conv" {
-            [0, 1, 3, 4].map(|i| data[i] *= 1e-42);
+            [0, 1, 3, 4].into_iter().for_each(|i| data[i] *= 1e-42);
         }
         true
     });

@@ -33,7 +33,7 @@ fn data(task: &hytc::check::spec::Task) -> TrainData {
         let shift: usize = rng.random_range(0..4);
         for at in 0..100 {
             let along = [at / 10, at % 10, at / 10 + at % 10, 0][class];
-            let on = class < 3 && (along + shift) / 2 % 2 == 0;
+            let on = class < 3 && ((along + shift) / 2).is_multiple_of(2);
             let base = if class == 3 {
                 100
             } else if on {
