@@ -61,7 +61,10 @@ fn agree(spec: &str, count: usize, seed: u64) {
         let Fact::Map { c, h, w } = design.network.input_fact() else { panic!("{told}: no image") };
         let classes = design.network.output_fact().elements();
         // Rows of channels, as burn and the crate take them, and planes, as ONNX does.
-        let images: Vec<f32> = (0..BATCH * c * h * w).map(|_| rng.random_range(-1.0..1.0)).collect();
+        // Each brighter than the one before, so that what averages them tells them apart.
+        let images: Vec<f32> = (0..BATCH * c * h * w)
+            .map(|at| (2 * (at / (c * h * w))) as f32 + rng.random_range(-1.0..1.0))
+            .collect();
         let mut planes = Vec::with_capacity(images.len());
         for image in images.chunks(c * h * w) {
             (0..c).for_each(|k| planes.extend(image.iter().skip(k).step_by(c)));
