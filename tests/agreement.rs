@@ -25,8 +25,12 @@ use std::path::Path;
 
 /// On the logits; relative to the largest one where that is above 1.
 const TOLERANCE: f64 = 1e-3;
+/// Of specs that squeeze all that they see through softmax and sigmoid.
+const TIGHT: f64 = 1e-5;
 /// Images of a point.
 const BATCH: usize = 2;
+/// Random weights that are tried until some let the image through.
+const WEIGHTS: u64 = 50;
 
 fn points(variable: &str, default: usize) -> usize {
     std::env::var(variable)
@@ -44,38 +48,38 @@ fn constant(text: &str, name: &str) -> u64 {
     value.trim().replace('_', "").parse().unwrap_or_else(|_| panic!("{name} is{value}"))
 }
 
-fn agree(spec: &str, count: usize, seed: u64) {
+fn agree(spec: &str, count: usize, seed: u64, tolerance: f64) {
     let project = Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(spec)).unwrap();
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
     let mut worst = [0.0f64; 2];
     let (mut worst_runtime, mut largest) = (0.0f64, 0usize);
     let mut faintest = f64::INFINITY;
-    // The mean of noise, all that the smallest spec looks at, hardly differs from image to image.
-    let faint = if spec.ends_with("smallest.hyt") { 0.1 } else { 3.0 };
     let begun = std::time::Instant::now();
     for i in 0..count {
         let point = project.checked.space.sample(&mut rng);
         let told = format!("{spec}, point {i}: {:?}", project.checked.space.describe(&point));
         let design = project.design(&point).unwrap();
-        let weights = Weights::random(&design.network, seed + i as u64);
         let Fact::Map { c, h, w } = design.network.input_fact() else { panic!("{told}: no image") };
         let classes = design.network.output_fact().elements();
         // Rows of channels, as burn and the crate take them, and planes, as ONNX does.
-        // Each brighter than the one before, so that what averages them tells them apart.
-        let images: Vec<f32> = (0..BATCH * c * h * w)
-            .map(|at| (2 * (at / (c * h * w))) as f32 + rng.random_range(-1.0..1.0))
-            .collect();
+        let images: Vec<f32> = (0..BATCH * c * h * w).map(|_| rng.random_range(-1.0..1.0)).collect();
         let mut planes = Vec::with_capacity(images.len());
         for image in images.chunks(c * h * w) {
             (0..c).for_each(|k| planes.extend(image.iter().skip(k).step_by(c)));
         }
-        let burn = forward(&design.network, &weights, &images, BATCH).unwrap();
-        let scale = burn.iter().fold(1.0f64, |m, x| m.max(f64::from(x.abs())));
         // Forms that ignore the image would agree as well: its trace in the logits must be far above the
-        // tolerance.
-        let (first, second) = burn.split_at(classes);
-        let trace = compare(first, second, classes).unwrap().max_difference / scale;
-        assert!(trace > faint * TOLERANCE, "{told}: two images differ by {trace} of {scale} only");
+        // tolerance. Where random weights hide it, others are drawn.
+        let drawn = (0..WEIGHTS).find_map(|draw| {
+            let weights = Weights::random(&design.network, seed + i as u64 + 1000 * draw);
+            let burn = forward(&design.network, &weights, &images, BATCH).unwrap();
+            let scale = burn.iter().fold(1.0f64, |m, x| m.max(f64::from(x.abs())));
+            let (first, second) = burn.split_at(classes);
+            let trace = compare(first, second, classes).unwrap().max_difference / scale;
+            (trace > 3.0 * tolerance).then_some((weights, burn, scale, trace))
+        });
+        let Some((weights, burn, scale, trace)) = drawn else {
+            panic!("{told}: two images differ by less than 3 times the tolerance only");
+        };
         faintest = faintest.min(trace);
 
         let bound = project.bind(&design, &weights).unwrap();
@@ -93,7 +97,7 @@ fn agree(spec: &str, count: usize, seed: u64) {
 
         for (theirs, worst) in [&tract, &rust].into_iter().zip(&mut worst) {
             let difference = compare(&burn, theirs, classes).unwrap().max_difference / scale;
-            assert!(difference <= TOLERANCE, "{told}: differs from burn by {difference} of {scale}");
+            assert!(difference <= tolerance, "{told}: differs from burn by {difference} of {scale}");
             *worst = worst.max(difference);
         }
         // The onnx checker, ONNX Runtime, and that the initialisers are the parameters.
@@ -105,7 +109,7 @@ fn agree(spec: &str, count: usize, seed: u64) {
         std::fs::write(case.join("expected.f32"), bytes(&burn)).unwrap();
         std::fs::write(case.join("expected.rust.f32"), bytes(&rust)).unwrap();
         let about = serde_json::json!({
-            "batch": BATCH, "input": [c, h, w], "params": design.cost.params, "tolerance": TOLERANCE * scale,
+            "batch": BATCH, "input": [c, h, w], "params": design.cost.params, "tolerance": tolerance * scale,
         });
         std::fs::write(case.join("case.json"), about.to_string()).unwrap();
         let (fine, report) = onnx_check(cases.path());
@@ -127,12 +131,12 @@ fn agree(spec: &str, count: usize, seed: u64) {
 
 #[test]
 fn random_points_of_fashion_agree() {
-    agree("specs/fashion.hyt", points("HYTC_POINTS_FASHION", 6), 1);
+    agree("specs/fashion.hyt", points("HYTC_POINTS_FASHION", 6), 1, TOLERANCE);
 }
 
 #[test]
 fn random_points_of_hytnas_agree() {
-    agree("specs/hytnas.hyt", points("HYTC_POINTS_HYTNAS", 2), 2);
+    agree("specs/hytnas.hyt", points("HYTC_POINTS_HYTNAS", 2), 2, TOLERANCE);
 }
 
 #[test]
@@ -141,7 +145,7 @@ fn mobilenet_v1_agrees_and_has_the_published_size() {
         Project::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("specs/mobilenet_v1.hyt")).unwrap();
     let design = project.design(&project.checked.space.first_point()).unwrap();
     assert_eq!((design.cost.params, design.cost.macs), (210_850, 7_489_664));
-    agree("specs/mobilenet_v1.hyt", 1, 3);
+    agree("specs/mobilenet_v1.hyt", 1, 3, TOLERANCE);
 }
 
 /// Every element, operator and block of the language, as the specs of `tests/in/good` use them.
@@ -150,6 +154,6 @@ fn all_of_the_language_agrees() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (i, file) in common::specs::specs("tests/in/good").iter().enumerate() {
         let spec = file.strip_prefix(root).unwrap().to_str().unwrap();
-        agree(spec, points("HYTC_POINTS_GOOD", 1), i as u64);
+        agree(spec, points("HYTC_POINTS_GOOD", 1), i as u64, TIGHT);
     }
 }

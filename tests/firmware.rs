@@ -142,7 +142,8 @@ fn the_locked_network_fits_the_flash_of_its_board() {
     assert!(took > 4 * lock.chosen.metrics.params && took <= board.flash());
     let required = project.checked.spec.goal.requirements.iter().find(|r| r.measure.metric == Metric::Flash);
     assert!(took as f64 <= required.unwrap().limit, "{took} bytes");
-    assert!(took <= predicted, "the prediction of {predicted} bytes is too hopeful");
+    let off = took as f64 / predicted as f64 - 1.0;
+    assert!(off.abs() <= 0.03, "the prediction of {predicted} bytes is off by {off:.4}");
 
     // The linker is the judge: with a KiB less than that, or less RAM than the arena, it refuses.
     let said = tools.link(folder.path(), took - 1024, board.ram()).unwrap_err();
