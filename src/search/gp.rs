@@ -1,4 +1,4 @@
-//! Gaussian process regression with a Matern kernel, automatic relevance determination and priors.
+//! Gaussian process regression with automatic relevance determination and priors.
 //!
 //! Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), chapters 2 and 5:
 //! algorithm 2.1 for the posterior, equations 5.8 and 5.9 for the marginal likelihood and its
@@ -8,41 +8,51 @@ use super::lbfgs::minimize;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use std::ops::Range;
 
-/// The stationary part of the covariance, a function of the scaled distance `r`.
+/// The stationary part of the covariance: a function of a sum over groups, of squared distances over
+/// squared lengths or of distances over squared lengths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Matern with smoothness 5/2: `(1 + a + a^2/3) exp(-a)`, `a = sqrt(5) r` (equation 4.17).
+    /// Matern with smoothness 5/2: `(1 + a + a^2/3) exp(-a)`, `a = sqrt(5) r`, of the squared distance
+    /// `r^2` (equation 4.17).
     Matern,
     /// Squared exponential, `exp(-r^2/2)` (equation 4.9).
     SquaredExponential,
+    /// A product of exponentials, `exp(-sum_g |x_g - x'_g| / length_g^2)` (equation 4.18 in each group):
+    /// for functions with steps, such as times that come from a table.
+    Exponential,
 }
 
 impl Shape {
-    /// Both.
-    pub const ALL: [Shape; 2] = [Shape::Matern, Shape::SquaredExponential];
+    /// All.
+    pub const ALL: [Shape; 3] = [Shape::Matern, Shape::SquaredExponential, Shape::Exponential];
 
-    /// The correlation at a squared distance.
-    fn correlation(self, square: f64) -> f64 {
+    /// The correlation, of the sum over groups.
+    fn correlation(self, sum: f64) -> f64 {
         match self {
             Shape::Matern => {
-                let a = (5.0 * square).sqrt();
+                let a = (5.0 * sum).sqrt();
                 (1.0 + a + a * a / 3.0) * (-a).exp()
             }
-            Shape::SquaredExponential => (-0.5 * square).exp(),
+            Shape::SquaredExponential => (-0.5 * sum).exp(),
+            Shape::Exponential => (-sum).exp(),
         }
     }
 
-    /// The correlation, and minus twice its derivative by the squared distance.
-    fn with_slope(self, square: f64) -> (f64, f64) {
+    /// The correlation, and minus twice its derivative by the sum.
+    fn with_slope(self, sum: f64) -> (f64, f64) {
         match self {
             Shape::Matern => {
-                let a = (5.0 * square).sqrt();
+                let a = (5.0 * sum).sqrt();
                 let e = (-a).exp();
                 ((1.0 + a + a * a / 3.0) * e, 5.0 / 3.0 * (1.0 + a) * e)
             }
             Shape::SquaredExponential => {
-                let e = (-0.5 * square).exp();
+                let e = (-0.5 * sum).exp();
                 (e, e)
+            }
+            Shape::Exponential => {
+                let e = (-sum).exp();
+                (e, 2.0 * e)
             }
         }
     }
@@ -55,9 +65,10 @@ pub struct Hyper {
     pub shape: Shape,
     /// Length scale of each group of columns.
     pub lengths: Vec<f64>,
-    /// Variance of the Matern part.
+    /// Variance of the stationary part.
     pub signal: f64,
-    /// Variance of the linear part.
+    /// Variance of the linear part: of the coefficient of a column whose length is the prior's mode, times the
+    /// number of groups. Coefficients of other columns vary as one over their length.
     pub linear: f64,
     /// Variance of the noise.
     pub noise: f64,
@@ -78,7 +89,7 @@ impl Prior {
             length: (0.5 + 0.5 * (groups.max(1) as f64).ln(), 1.0),
             signal: (0.0, 1.0),
             linear: (0.0, 1.5),
-            noise: (-5.0, 1.5),
+            noise: (-6.5, 1.5),
         }
     }
 
@@ -122,9 +133,11 @@ pub struct Observations<'a> {
     x: &'a [Vec<f64>],
     y: &'a [f64],
     groups: &'a [Range<usize>],
-    distance: Vec<Vec<f64>>,
-    inner: Vec<f64>,
-    inner_self: Vec<f64>,
+    /// Squared distances by group and pair, and their roots.
+    squares: Vec<Vec<f64>>,
+    roots: Vec<Vec<f64>>,
+    /// Squared norms by group and point.
+    norms: Vec<Vec<f64>>,
 }
 
 impl<'a> Observations<'a> {
@@ -132,18 +145,20 @@ impl<'a> Observations<'a> {
     pub fn new(x: &'a [Vec<f64>], y: &'a [f64], groups: &'a [Range<usize>]) -> Self {
         let n = x.len();
         let pairs = || (1..n).flat_map(|i| (0..i).map(move |j| (i, j)));
-        let distance = groups
-            .iter()
-            .map(|g| pairs().map(|(i, j)| square_distance(&x[i][g.clone()], &x[j][g.clone()])).collect())
-            .collect();
-        let scale = 1.0 / groups.len().max(1) as f64;
+        let square = |g: &Range<usize>| -> Vec<f64> {
+            pairs().map(|(i, j)| square_distance(&x[i][g.clone()], &x[j][g.clone()])).collect()
+        };
+        let squares: Vec<Vec<f64>> = groups.iter().map(square).collect();
         Observations {
             x,
             y,
             groups,
-            distance,
-            inner: pairs().map(|(i, j)| scale * dot(&x[i], &x[j])).collect(),
-            inner_self: x.iter().map(|v| scale * dot(v, v)).collect(),
+            roots: squares.iter().map(|g| g.iter().map(|d| d.sqrt()).collect()).collect(),
+            squares,
+            norms: groups
+                .iter()
+                .map(|g| x.iter().map(|v| dot(&v[g.clone()], &v[g.clone()])).collect())
+                .collect(),
         }
     }
 
@@ -173,27 +188,32 @@ impl<'a> Observations<'a> {
         let (n, groups) = (self.x.len(), self.groups.len());
         let hyper = Hyper::from_slice(shape, v);
         let inverse: Vec<f64> = hyper.lengths.iter().map(|l| (-2.0 * l).exp()).collect();
-        let (signal, linear, noise) = (hyper.signal.exp(), hyper.linear.exp(), hyper.noise.exp());
-        let mut square = vec![0.0; self.inner.len()];
-        for (d, w) in self.distance.iter().zip(&inverse) {
-            for (s, d) in square.iter_mut().zip(d) {
-                *s += w * d;
-            }
-        }
-        let mut matern = Vec::with_capacity(square.len());
-        // d matern / d log(length of g) = slope * distance_g / length_g^2
-        let mut slope = square;
-        for s in slope.iter_mut() {
-            let (correlation, by_square) = shape.with_slope(*s);
-            matern.push(correlation);
-            *s = by_square;
-        }
+        let (signal, noise) = (hyper.signal.exp(), hyper.noise.exp());
+        let linear = hyper.linear.exp() * slope_scale(groups);
+        let near = match shape {
+            Shape::Exponential => &self.roots,
+            _ => &self.squares,
+        };
+        // The inner product of a pair is (|x|^2 + |x'|^2 - |x - x'|^2) / 2.
+        let own = weighted(&self.norms, &inverse, n);
+        let sum = weighted(near, &inverse, n * n.saturating_sub(1) / 2);
+        let square = match shape {
+            Shape::Exponential => weighted(&self.squares, &inverse, sum.len()),
+            _ => sum.clone(),
+        };
         let mut k = DMatrix::zeros(n, n);
+        let mut correlations = Vec::with_capacity(sum.len());
+        let mut slopes = Vec::with_capacity(sum.len());
+        let mut inner = square;
         let mut pair = 0;
         for i in 0..n {
-            k[(i, i)] = signal + linear * self.inner_self[i] + noise + JITTER;
+            k[(i, i)] = signal + linear * own[i] + noise + JITTER;
             for j in 0..i {
-                k[(i, j)] = signal * matern[pair] + linear * self.inner[pair];
+                let (correlation, slope) = shape.with_slope(sum[pair]);
+                inner[pair] = 0.5 * (own[i] + own[j] - inner[pair]);
+                k[(i, j)] = signal * correlation + linear * inner[pair];
+                correlations.push(correlation);
+                slopes.push(slope);
                 pair += 1;
             }
         }
@@ -201,32 +221,48 @@ impl<'a> Observations<'a> {
         let Some(solved) = Solved::new(k, self.y) else { return bad };
         let kinv = solved.cholesky.inverse();
         let mut value = 0.5 * solved.quadratic + 0.5 * solved.log_determinant();
-        // grad = -1/2 tr((alpha alpha' - K^-1) dK)
-        let mut weights = Vec::with_capacity(matern.len());
+        // The gradient is -1/2 tr(W dK), W = alpha alpha' - K^-1.
         let (mut by_signal, mut by_linear, mut by_noise) = (0.0, 0.0, 0.0);
         let alpha = &solved.alpha;
+        let mut rows = vec![0.0; n];
+        // Of the stationary part, and of the linear part, both by what is between two points.
+        let (mut bent, mut straight) = (slopes, Vec::with_capacity(inner.len()));
         let mut pair = 0;
         for i in 0..n {
-            let own = alpha[i] * alpha[i] - kinv[(i, i)];
-            by_signal -= 0.5 * own * signal;
-            by_linear -= 0.5 * own * linear * self.inner_self[i];
-            by_noise -= 0.5 * own * noise;
+            let w = alpha[i] * alpha[i] - kinv[(i, i)];
+            by_signal -= 0.5 * w * signal;
+            by_linear -= 0.5 * w * linear * own[i];
+            by_noise -= 0.5 * w * noise;
+            rows[i] += w;
             for j in 0..i {
                 let w = alpha[i] * alpha[j] - kinv[(j, i)];
-                by_signal -= w * signal * matern[pair];
-                by_linear -= w * linear * self.inner[pair];
-                weights.push(-w * signal * slope[pair]);
+                by_signal -= w * signal * correlations[pair];
+                by_linear -= w * linear * inner[pair];
+                rows[i] += w;
+                rows[j] += w;
+                bent[pair] *= -w * signal;
+                straight.push(-w * linear);
                 pair += 1;
             }
         }
-        let mut gradient: Vec<f64> =
-            self.distance.iter().zip(&inverse).map(|(d, w)| w * dot(&weights, d)).collect();
+        if shape != Shape::Exponential {
+            bent.iter_mut().zip(&straight).for_each(|(b, s)| *b += s);
+        }
+        let mut gradient: Vec<f64> = (0..groups)
+            .map(|g| {
+                let mut by = dot(&bent, &near[g]) + linear * dot(&rows, &self.norms[g]);
+                if shape == Shape::Exponential {
+                    by += dot(&straight, &self.squares[g]);
+                }
+                inverse[g] * by
+            })
+            .collect();
         gradient.extend([by_signal, by_linear, by_noise]);
         let prior = Prior::new(groups);
-        for ((p, g), (mean, sd)) in v.iter().zip(gradient.iter_mut()).zip(prior.each(groups)) {
-            let z = (p - mean) / sd;
+        for (i, (mean, sd)) in prior.each(groups).enumerate() {
+            let z = (v[i] - mean) / sd;
             value += 0.5 * z * z;
-            *g += z / sd;
+            gradient[i] += z / sd;
         }
         if value.is_finite() {
             (value, gradient)
@@ -280,17 +316,34 @@ impl Solved {
     }
 }
 
+/// The variance of a coefficient in the linear part, times its squared length, where `linear` is one:
+/// one over the number of groups at the prior's mode.
+fn slope_scale(groups: usize) -> f64 {
+    (2.0 * Prior::new(groups).length.0).exp() / groups.max(1) as f64
+}
+
+/// The sum of columns times weights, each of this length.
+fn weighted(columns: &[Vec<f64>], weights: &[f64], length: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; length];
+    for (column, w) in columns.iter().zip(weights) {
+        sum.iter_mut().zip(column).for_each(|(s, v)| *s += w * v);
+    }
+    sum
+}
+
 /// A posterior.
 pub struct Gp {
     shape: Shape,
     groups: Vec<Range<usize>>,
-    /// Multiplies each column.
+    /// One over the length of each column.
     scale: Vec<f64>,
-    /// Coordinates times `scale`, one row after the other.
+    /// Coordinates times `scale`, one row after the other, and their squared norms.
     rows: Vec<f64>,
-    /// Unscaled coordinates, for the linear part.
-    plain: Vec<f64>,
+    norms: Vec<f64>,
+    /// Coordinates times squared `scale`, for [`Shape::Exponential`] alone.
+    steep: Vec<f64>,
     signal: f64,
+    /// Times the inner product of scaled coordinates.
     linear: f64,
     noise: f64,
     mean: f64,
@@ -312,11 +365,12 @@ impl Gp {
         let mut gp = Gp {
             shape: hyper.shape,
             groups: groups.to_vec(),
-            rows: x.iter().flat_map(|r| r.iter().zip(&scale).map(|(v, s)| v * s)).collect(),
-            plain: x.iter().flatten().copied().collect(),
             scale,
+            rows: Vec::with_capacity(n * width),
+            norms: Vec::with_capacity(n),
+            steep: Vec::new(),
             signal: hyper.signal.exp(),
-            linear: hyper.linear.exp() / groups.len().max(1) as f64,
+            linear: hyper.linear.exp() * slope_scale(groups.len()),
             noise: hyper.noise.exp(),
             mean: 0.0,
             alpha: Vec::new(),
@@ -324,11 +378,13 @@ impl Gp {
             inverse: Vec::new(),
         };
         let mut k = DMatrix::zeros(n, n);
-        for i in 0..n {
-            let row = &gp.rows[i * width..(i + 1) * width];
-            let plain = &gp.plain[i * width..(i + 1) * width];
+        for (i, x) in x.iter().enumerate() {
+            let at = gp.at(x);
+            gp.rows.extend_from_slice(&at.scaled);
+            gp.steep.extend_from_slice(&at.steep);
+            gp.norms.push(at.norm);
             for j in 0..=i {
-                k[(i, j)] = gp.covariance(row, plain, j, width);
+                k[(i, j)] = gp.covariance(&at, j);
             }
             k[(i, i)] += gp.noise + JITTER;
         }
@@ -342,19 +398,30 @@ impl Gp {
         Some(gp)
     }
 
-    fn covariance(&self, scaled: &[f64], plain: &[f64], j: usize, width: usize) -> f64 {
-        let other = j * width..(j + 1) * width;
-        let correlation = self.shape.correlation(square_distance(scaled, &self.rows[other.clone()]));
-        self.signal * correlation + self.linear * dot(plain, &self.plain[other])
+    fn at(&self, x: &[f64]) -> Place {
+        let times = |v: &[f64]| -> Vec<f64> { v.iter().zip(&self.scale).map(|(v, s)| v * s).collect() };
+        let scaled = times(x);
+        let steep = if self.shape == Shape::Exponential { times(&scaled) } else { Vec::new() };
+        Place { norm: dot(&scaled, &scaled), scaled, steep }
+    }
+
+    fn covariance(&self, at: &Place, j: usize) -> f64 {
+        let width = self.scale.len();
+        let row = j * width..(j + 1) * width;
+        let inner = dot(&at.scaled, &self.rows[row.clone()]);
+        let between = match self.shape {
+            Shape::Exponential => city_block(&at.steep, &self.steep[row], &self.groups),
+            _ => (at.norm + self.norms[j] - 2.0 * inner).max(0.0),
+        };
+        self.signal * self.shape.correlation(between) + self.linear * inner
     }
 
     /// Mean and variance of the function (without noise) at coordinates.
     pub fn predict(&self, x: &[f64]) -> (f64, f64) {
-        let width = self.scale.len();
-        let scaled: Vec<f64> = x.iter().zip(&self.scale).map(|(v, s)| v * s).collect();
-        let k: Vec<f64> = (0..self.alpha.len()).map(|j| self.covariance(&scaled, x, j, width)).collect();
+        let at = self.at(x);
+        let k: Vec<f64> = (0..self.alpha.len()).map(|j| self.covariance(&at, j)).collect();
         let mean = self.mean + dot(&k, &self.alpha);
-        let mut variance = self.signal + self.linear * dot(x, x);
+        let mut variance = self.signal + self.linear * at.norm;
         let mut at = 0;
         for i in 0..k.len() {
             let v = dot(&self.inverse[at..at + i + 1], &k[..i + 1]);
@@ -379,6 +446,21 @@ impl Gp {
     pub fn relevance(&self) -> Vec<f64> {
         self.groups.iter().map(|g| self.scale.get(g.start).map_or(0.0, |s| s * s)).collect()
     }
+}
+
+/// Coordinates as the covariance takes them.
+struct Place {
+    scaled: Vec<f64>,
+    steep: Vec<f64>,
+    norm: f64,
+}
+
+/// The sum over groups of Euclidean distances.
+fn city_block(a: &[f64], b: &[f64], groups: &[Range<usize>]) -> f64 {
+    if groups.len() == a.len() {
+        return lanes(a, b, |x, y| (x - y).abs());
+    }
+    groups.iter().map(|g| square_distance(&a[g.clone()], &b[g.clone()]).sqrt()).sum()
 }
 
 fn square_distance(a: &[f64], b: &[f64]) -> f64 {
@@ -420,24 +502,33 @@ mod tests {
     #[test]
     fn the_posterior_is_the_formula() {
         let (x, y, groups) = data(12);
-        let h = Hyper {
-            shape: Shape::Matern,
-            lengths: vec![-0.3, 0.2, 0.5],
-            signal: 0.1,
-            linear: -1.0,
-            noise: -4.0,
-        };
-        let gp = Gp::new(&x, &y, &groups, &h).unwrap();
-        // By hand: k* ' K^-1 (y - m) and k** - k*' K^-1 k*, the inverse by LU.
+        for shape in Shape::ALL {
+            let h = Hyper { shape, lengths: vec![-0.3, 0.2, 0.5], signal: 0.1, linear: -1.0, noise: -4.0 };
+            agrees(&x, &y, &groups, &h);
+        }
+    }
+
+    /// By hand: k* ' K^-1 (y - m) and k** - k*' K^-1 k*, the inverse by LU.
+    fn agrees(x: &[Vec<f64>], y: &[f64], groups: &[Range<usize>], h: &Hyper) {
+        let gp = Gp::new(x, y, groups, h).unwrap();
         let k = |a: &[f64], b: &[f64]| {
-            let r2: f64 = groups
-                .iter()
-                .zip(&h.lengths)
-                .map(|(g, l)| g.clone().map(|c| (a[c] - b[c]).powi(2)).sum::<f64>() / (2.0 * l).exp())
-                .sum();
+            let each = groups.iter().zip(&h.lengths);
+            let (mut r2, mut city, mut inner) = (0.0, 0.0, 0.0);
+            for (g, l) in each {
+                let weight = 1.0 / (2.0 * l).exp();
+                let d: f64 = g.clone().map(|c| (a[c] - b[c]).powi(2)).sum();
+                r2 += weight * d;
+                city += weight * d.sqrt();
+                inner += weight * g.clone().map(|c| a[c] * b[c]).sum::<f64>();
+            }
             let s = (5.0 * r2).sqrt();
-            let linear: f64 = a.iter().zip(b).map(|(p, q)| p * q).sum::<f64>() / 3.0;
-            h.signal.exp() * (1.0 + s + 5.0 / 3.0 * r2) * (-s).exp() + h.linear.exp() * linear
+            let bent = match h.shape {
+                Shape::Matern => (1.0 + s + 5.0 / 3.0 * r2) * (-s).exp(),
+                Shape::SquaredExponential => (-r2 / 2.0).exp(),
+                Shape::Exponential => (-city).exp(),
+            };
+            // The mode of the prior of three lengths is e^(1/2) times the root of three.
+            h.signal.exp() * bent + h.linear.exp() * std::f64::consts::E * 3.0 / 3.0 * inner
         };
         let n = x.len();
         let kk = DMatrix::from_fn(n, n, |i, j| {
@@ -445,14 +536,14 @@ mod tests {
         });
         let inverse = kk.try_inverse().unwrap();
         let one = DVector::from_element(n, 1.0);
-        let yv = DVector::from_vec(y.clone());
+        let yv = DVector::from_vec(y.to_vec());
         let m = (one.transpose() * &inverse * &yv)[0] / (one.transpose() * &inverse * &one)[0];
         for at in [[0.1, 0.2, -0.3, 0.0], [0.5, -0.5, 0.5, -0.5]] {
             let ks = DVector::from_fn(n, |i, _| k(&x[i], &at));
             let mean = m + (ks.transpose() * &inverse * (&yv - &one * m))[0];
             let variance = k(&at, &at) - (ks.transpose() * &inverse * &ks)[0];
             let (gm, gv) = gp.predict(&at);
-            assert!((gm - mean).abs() < 1e-8 && (gv - variance).abs() < 1e-8, "{gm} {mean} {gv} {variance}");
+            assert!((gm - mean).abs() < 1e-7 && (gv - variance).abs() < 1e-7, "{gm} {mean} {gv} {variance}");
         }
     }
 
@@ -487,8 +578,8 @@ mod tests {
             // The mean is that of all ten, so it is taken off instead of estimated again.
             let ys: Vec<f64> = rest.iter().map(|&v| y[v] - gp.mean).collect();
             let without = Gp::new(&xs, &ys, &groups, &h).unwrap();
-            let scaled: Vec<f64> = x[i].iter().zip(&without.scale).map(|(v, s)| v * s).collect();
-            let k: Vec<f64> = (0..9).map(|j| without.covariance(&scaled, &x[i], j, 4)).collect();
+            let at = without.at(&x[i]);
+            let k: Vec<f64> = (0..9).map(|j| without.covariance(&at, j)).collect();
             let alpha: Vec<f64> = without.cholesky.solve(&DVector::from_vec(ys)).iter().copied().collect();
             let (_, variance) = without.predict(&x[i]);
             assert!((loo[i].0 - gp.mean - dot(&k, &alpha)).abs() < 1e-7);

@@ -132,7 +132,7 @@ impl Mobo {
             let iterations = if xs.len() > 120 { 30 } else { 60 };
             let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, iterations));
             hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let [(_, hyper), _] = hyper;
+            let [(_, hyper), ..] = hyper;
             self.fitted.insert(name.to_owned(), (at, log, hyper));
         }
         let v = tamed(raw.len());
