@@ -242,6 +242,10 @@ impl Work<'_> {
             if scale == 0.0 {
                 scale = sy / (sx * f64::from(1 << 16));
             }
+            // What a file in ONNX says.
+            if (scale as f32).is_normal() {
+                scale = f64::from(scale as f32);
+            }
             let first = o / (outputs / groups.max(1)).max(1) * depth;
             let (mut sum, mut size, mut lost) = (0i64, 0i64, 0.0);
             for (i, &w) in row.iter().enumerate() {
@@ -259,7 +263,7 @@ impl Work<'_> {
             }
             dense.weight_scale.push(scale);
             dense.bias.push(bias as i32);
-            dense.rescale.push(self.rescale(sx * scale / sy)?);
+            dense.rescale.push(self.rescale(factor_of(x, scale, y))?);
         }
         Ok(dense)
     }
@@ -300,6 +304,16 @@ impl Work<'_> {
             shift,
         })
     }
+}
+
+/// `sx * sw / sy` as runtimes compute it: in 32 bits, where that is possible.
+fn factor_of(x: Scale, weight: f64, y: Scale) -> f64 {
+    let product = x.scale * weight as f32;
+    let factor = product / y.scale;
+    if product.is_normal() && factor.is_normal() {
+        return factor.into();
+    }
+    f64::from(x.scale) * weight / f64::from(y.scale)
 }
 
 /// A scale, or one so much larger that no entry of a table made with it is within 1/1024 of a step of a

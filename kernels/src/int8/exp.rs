@@ -32,13 +32,13 @@ fn product(a: u32, b: u32) -> u32 {
 #[inline(never)]
 pub fn exp(u: i32) -> u32 {
     let high = usize::try_from(u >> 22).ok().and_then(|i| HIGH.get(i));
-    let low = LOW.get((u >> 17 & 31) as usize);
+    let low = LOW.get(((u >> 17) & 31) as usize);
     match (high, low) {
         (Some(high), Some(low)) => {
             let e = product(*high, *low);
             // Between the entries `exp(-x)` is `1 - (x - x^2 / 2)`; `x^2` from 15 of the 17 bits.
             let x = u as u32 & 0x1_ffff;
-            e - product(e, (x << 8) - ((x >> 2) * (x >> 2) >> 13))
+            e - product(e, (x << 8) - (((x >> 2) * (x >> 2)) >> 13))
         }
         _ => 0,
     }
