@@ -19,6 +19,7 @@ if anything fails, with 2 if there is nothing to check.
 An optional "steps" in case.json lists the steps of a QDQ model in the order of `steps.i8`, which holds
 their quantised results for the first image one after the other: {"name": .., "shape": [..], "scale": ..,
 "zero": ..}, the input first. Every step, given these results as its inputs, gives its own to within its "tolerance" (default 1).
+A step may name its "kind"; the report counts by kind how many integers there are and how many differ.
 
 An optional "metadata" in case.json lists metadata entries that the model must have.
 """
@@ -101,15 +102,17 @@ def check_steps(directory, case, model):
     known = session(model.SerializeToString(), plain=True)
     names = {i.name for i in known.get_inputs()}
     found = known.run([v for _, v in outputs], {k: v for k, v in feed.items() if k in names})
-    worst, where, differ, count = 0, "", 0, 0
+    worst, where, kinds = 0, "", {}
     for (name, _), got in zip(outputs, found):
         difference = np.abs(got.astype(np.int32).reshape(-1) - values[name][0].astype(np.int32).reshape(-1))
-        differ += int((difference > 0).sum())
-        count += difference.size
+        kind = kinds.setdefault(values[name][1].get("kind", ""), [0, 0])
+        kind[0] += int((difference > 0).sum())
+        kind[1] += difference.size
         beyond = int(difference.max()) - int(values[name][1].get("tolerance", 1))
         if beyond > worst:
             worst, where = beyond, name
-    return {"case": directory.name, "against": "steps", "images": 1, "max_difference": float(worst), "where": where,
+    differ, count = (sum(column) for column in zip(*kinds.values()))
+    return {"case": directory.name, "against": "steps", "kinds": kinds, "images": 1, "max_difference": float(worst), "where": where,
             "mean_difference": differ / count, "largest": 255.0, "argmax_agreement": 1.0, "tolerance": 0.0,
             "ok": worst == 0}
 

@@ -104,7 +104,7 @@ pub const INT8: &[File] = &[
     },
     File {
         name: "exp",
-        uses: &[],
+        uses: &["requantise"],
         text: include_str!("int8/exp.rs"),
     },
     File {

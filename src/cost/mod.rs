@@ -96,7 +96,7 @@ pub fn cost(lowered: &Lowered, plan: &Plan, devices: &[Profile], precision: Prec
 }
 
 /// Bytes of a step's constants in flash. Float: 4 per element. int8: weights 1, and for every output
-/// channel 4 of its bias and 5 of its multiplier and shift; layer norm 2 and 4; 256 of a table for an
+/// channel 4 of its bias and 5 of its multiplier and shift; layer norm 4 and 4; 256 of a table for an
 /// activation that saturation is not, and for every input of a concatenation (at most: one whose
 /// scale is that of the result needs none).
 fn constant_bytes(lowered: &Lowered, step: &Step, precision: Precision) -> u64 {
@@ -109,7 +109,7 @@ fn constant_bytes(lowered: &Lowered, step: &Step, precision: Precision) -> u64 {
         Kernel::Conv { .. } | Kernel::Linear { .. } | Kernel::Affine => {
             slots().next().unwrap_or(0).saturating_add(channels.saturating_mul(9))
         }
-        Kernel::LayerNorm { .. } => channels.saturating_mul(6),
+        Kernel::LayerNorm { .. } => channels.saturating_mul(8),
         Kernel::Concat => 256 * step.inputs.len() as u64,
         _ => 0,
     };

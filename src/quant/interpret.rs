@@ -100,14 +100,16 @@ fn run(network: &Quantised, step: &Step, quantised: &QuantisedStep, values: &[Ve
             let rows = x.chunks(c.max(1)).map(|row| row.iter().map(|&q| i64::from(q)).collect::<Vec<_>>());
             rows.flat_map(|row| (0..m).map(|o| dense(d, o, zy, &row)).collect::<Vec<_>>()).collect()
         }
-        (QuantisedOp::LayerNorm { weight, bias, eps, fraction, rescale, .. }, _) => {
+        (QuantisedOp::LayerNorm { weight, bias, eps, fraction, shift }, _) => {
             let rows = x.chunks(c.max(1));
-            rows.flat_map(|row| layer_norm(row, weight, bias, *eps, *fraction, *rescale, zy)).collect()
+            rows.flat_map(|row| layer_norm(row, weight, bias, *eps, *fraction, *shift, zy)).collect()
         }
         (QuantisedOp::Attention { score, drop, value }, Kernel::AttentionCore { heads, head_dim }) => {
             attention(x, fact, [heads, head_dim], zx, zy, *score, *drop, *value)
         }
-        (QuantisedOp::Softmax(r), _) => x.chunks(c.max(1)).flat_map(|row| softmax(row, *r)).collect(),
+        (QuantisedOp::Softmax { rescale, drop }, _) => {
+            x.chunks(c.max(1)).flat_map(|row| softmax(row, *rescale, *drop)).collect()
+        }
         (QuantisedOp::Pool, Kernel::MaxPool(w)) => {
             each(&|r, o| window(&w, r, o).into_iter().max().map_or(zy as i8, sat))
         }
@@ -201,45 +203,55 @@ fn dense(d: &Dense, o: usize, zy: i64, input: &[i64]) -> i8 {
     }
 }
 
-/// `2^15 * exp(-u / 65536)` as the two tables and the straight line between their entries give it.
+/// `2^30 * exp(-u / 2^24)` as two tables and a parabola between their entries give it.
 fn exponential(u: i64) -> i64 {
-    let entry = |x: f64| (32768.0 * (-x).exp() + 0.5).floor() as i64;
-    if u >= 1 << 20 {
+    let entry = |x: f64| (2f64.powi(31) * (-x).exp() + 0.5).floor() as i64;
+    if u >= 1 << 28 {
         return 0;
     }
-    let (high, low) = (entry((u >> 14) as f64 / 4.0), entry(((u >> 6) & 255) as f64 / 1024.0));
-    let e = (high * low + (1 << 14)) >> 15;
-    e - ((e * (u & 63) + (1 << 15)) >> 16)
+    let (high, low) = (entry((u >> 22) as f64 / 4.0), entry(((u >> 17) & 31) as f64 / 128.0));
+    let (e, x) = ((high * low) >> 32, u & 0x1_ffff);
+    let less = (x << 8) - (((x >> 2) * (x >> 2)) >> 13);
+    e - ((e * less) >> 32)
 }
 
-fn softmax(row: &[i8], r: Rescale) -> Vec<i8> {
+/// The shares of exponentials in their sum, with `bits` fractional bits.
+fn shares(e: &[i64], bits: u32) -> Vec<i64> {
+    let sum = e.iter().sum::<i64>().clamp(1, i64::from(u32::MAX)) as u32;
+    let up = sum.leading_zeros();
+    let inverse = (1i64 << 61) / (i64::from(sum) << up);
+    e.iter().map(|e| (((e << up) * inverse) + (1 << (60 - bits))) >> (61 - bits)).collect()
+}
+
+fn softmax(row: &[i8], r: Rescale, drop: u32) -> Vec<i8> {
     let max = row.iter().copied().max().map_or(0, i64::from);
-    let e: Vec<i64> = row.iter().map(|&q| exponential(requantise(max - i64::from(q), r))).collect();
-    let reciprocal = (1i64 << 47) / e.iter().sum::<i64>().max(1);
-    e.iter().map(|e| sat(((e * reciprocal + (1 << 38)) >> 39) - 128)).collect()
+    let power = |&q: &i8| exponential(requantise(max - i64::from(q), r)) >> drop;
+    let e: Vec<i64> = row.iter().map(power).collect();
+    shares(&e, 8).into_iter().map(|share| sat(share - 128)).collect()
 }
 
 fn layer_norm(
     row: &[i8],
-    weight: &[i16],
+    weight: &[i32],
     bias: &[i32],
     eps: u64,
     fraction: u32,
-    rescale: Rescale,
+    shift: u32,
     zy: i64,
 ) -> Vec<i8> {
     let n = row.len() as i128;
     let q: Vec<i128> = row.iter().map(|&q| i128::from(q)).collect();
     let sum: i128 = q.iter().sum();
     let squares: i128 = q.iter().map(|q| q * q).sum();
-    let variance = (256 * (n * squares - sum * sum) + i128::from(eps)).max(1) as u64;
+    let variance = (65536 * (n * squares - sum * sum) + i128::from(eps)).max(65536) as u64;
     let zeros = variance.leading_zeros() / 2 * 2;
     let root = u128::from(variance << zeros).isqrt();
     let inverse = ((1u128 << 63) / root).min(u128::from(u32::MAX)) as i128;
-    let one = |((q, &w), &b): ((&i128, &i16), &i32)| {
-        let shift = 59 - zeros / 2 - fraction;
-        let normalised = ((n * q - sum) * inverse + (1 << (shift - 1))) >> shift;
-        sat(zy + requantise(i64::from(w) * normalised as i64 + i64::from(b), rescale))
+    let one = |((q, &w), &b): ((&i128, &i32), &i32)| {
+        let to_fraction = 55 - zeros / 2 - fraction;
+        let normalised = ((n * q - sum) * inverse + (1 << (to_fraction - 1))) >> to_fraction;
+        let high = (normalised as i64 * i64::from(w)) >> 32;
+        sat(zy + ((high + i64::from(b)) >> shift))
     };
     q.iter().zip(weight).zip(bias).map(one).collect()
 }
@@ -272,10 +284,10 @@ fn attention(
                 let max = scores.iter().copied().max().unwrap_or(0);
                 let e: Vec<i64> =
                     scores.iter().map(|s| exponential(requantise(max - s, score)) >> drop).collect();
-                let reciprocal = (1i64 << 47) / e.iter().sum::<i64>().max(1);
+                let shares = shares(&e, 23);
                 for i in 0..head_dim {
-                    let sum: i64 = e.iter().enumerate().map(|(j, e)| e * element(g, j, 2, head, i)).sum();
-                    y.push(sat(zy + requantise((sum * reciprocal) >> 32, value)));
+                    let terms = shares.iter().enumerate().map(|(j, p)| p * element(g, j, 2, head, i));
+                    y.push(sat(zy + requantise(terms.sum(), value)));
                 }
             }
         }

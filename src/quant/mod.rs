@@ -69,30 +69,33 @@ pub enum QuantisedOp {
     Dense(Dense),
     /// Layer norm.
     LayerNorm {
-        /// By feature, 16 bits.
-        weight: Vec<i16>,
-        /// The value of a step of the weights.
-        weight_scale: f64,
-        /// By feature.
+        /// By feature, in steps of the output, with `32 + shift - fraction` fractional bits.
+        weight: Vec<i32>,
+        /// By feature, in steps of the output, with `shift` fractional bits; a half is added.
         bias: Vec<i32>,
-        /// `round(256 * n^2 * eps / scale^2)`.
+        /// `round(2^16 * n^2 * eps / scale^2)`.
         eps: u64,
         /// Fractional bits of normalised values.
         fraction: u32,
-        /// To the output.
-        rescale: Rescale,
+        /// Fractional bits of results before they are rounded.
+        shift: u32,
     },
     /// The core of attention.
     Attention {
-        /// From products to 1/65536.
+        /// From products to `2^-24`.
         score: Rescale,
         /// Bits that exponentials lose.
         drop: u32,
-        /// To the output, from values with 15 fractional bits.
+        /// To the output, from values with 23 fractional bits.
         value: Rescale,
     },
-    /// Softmax; from steps of the input to 1/65536.
-    Softmax(Rescale),
+    /// Softmax.
+    Softmax {
+        /// From steps of the input to `2^-24`.
+        rescale: Rescale,
+        /// Bits that exponentials lose.
+        drop: u32,
+    },
     /// Maximum or mean over windows, in the input's scale.
     Pool,
     /// Mean over all rows.
@@ -144,7 +147,7 @@ impl QuantisedStep {
         let own = match &self.op {
             // Four of the bias, four of the multiplier, one of the shift.
             QuantisedOp::Dense(d) => d.weight.len() + 9 * d.bias.len(),
-            QuantisedOp::LayerNorm { weight, bias, .. } => 2 * weight.len() + 4 * bias.len(),
+            QuantisedOp::LayerNorm { weight, bias, .. } => 4 * weight.len() + 4 * bias.len(),
             QuantisedOp::Concat(tables) => 256 * tables.iter().flatten().count(),
             _ => 0,
         };

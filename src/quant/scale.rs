@@ -84,6 +84,14 @@ impl Scale {
         q.clamp(-128.0, 127.0) as i8
     }
 
+    /// How far the results of a function stay from where [`Scale::table`] rounds up or down, in steps of
+    /// `to`: 0 is a tie. What saturates in any case does not count.
+    pub fn margin(self, to: Scale, f: impl Fn(f64) -> f64) -> f64 {
+        let steps = (-128..=127).map(|q| f(self.real(q)) / f64::from(to.scale));
+        let inside = |x: &f64| (-129.0..=128.0).contains(&(x + f64::from(to.zero)));
+        steps.filter(inside).map(|x| (x - x.floor() - 0.5).abs()).fold(0.5, f64::min)
+    }
+
     /// The table of a function from this scale to another.
     pub fn table(self, to: Scale, f: impl Fn(f64) -> f64) -> Table {
         let mut table = Box::new([0; 256]);
@@ -116,8 +124,8 @@ pub fn rescale(factor: f64) -> Option<Rescale> {
 /// Factors of a sum's two tensors over a common shift: `(a, b, shift)`; `None` if one is too large.
 pub fn add_factors(a: f64, b: f64) -> Option<(i32, i32, u32)> {
     let large = a.max(b);
-    let limit = f64::from(1 << 21);
-    let shift = (1..=30).rev().find(|&t| round(large * 2f64.powi(t)) < limit)?;
+    let limit = 2f64.powi(31);
+    let shift = (16..=45).rev().find(|&t| round(large * 2f64.powi(t)) < limit)?;
     let of = |x: f64| round(x * 2f64.powi(shift)) as i32;
     Some((of(a), of(b), shift as u32))
 }

@@ -130,11 +130,19 @@ impl Work<'_> {
             _ if has_table(self.step) => (self.scale(&self.calibration.before)?, self.step.act),
             _ => (self.scale(&self.calibration.output)?, None),
         };
+        let before = match self.step.kernel {
+            Kernel::Concat => clear_of_ties(before, |y| {
+                let inputs = (0..self.step.inputs.len()).map(|i| self.input(i).margin(y, |v| v));
+                inputs.fold(0.5, f64::min)
+            }),
+            _ => before,
+        };
         let op = self.op(before)?;
         let (table, output) = match act {
             None => (None, before),
             Some(act) => {
                 let output = self.scale(&self.calibration.output)?;
+                let output = clear_of_ties(output, |y| before.margin(y, |v| apply(act, v)));
                 (Some(before.table(output, |v| apply(act, v))), output)
             }
         };
@@ -157,15 +165,18 @@ impl Work<'_> {
                 }
                 QuantisedOp::Attention {
                     score: self.rescale(exponents(sx * sx / (head_dim.max(1) as f64).sqrt()))?,
-                    drop: log2_ceil(tokens).saturating_sub(8),
-                    value: self.rescale(sx * 2f64.powi(-15) / sy)?,
+                    drop: log2_ceil(tokens).saturating_sub(1),
+                    value: self.rescale(sx * 2f64.powi(-23) / sy)?,
                 }
             }
             Kernel::Softmax => {
                 if fact.channels() > 1 << 16 {
                     return Err(self.wrong("it has more than 65536 features"));
                 }
-                QuantisedOp::Softmax(self.rescale(exponents(sx))?)
+                QuantisedOp::Softmax {
+                    rescale: self.rescale(exponents(sx))?,
+                    drop: log2_ceil(fact.channels()).saturating_sub(1),
+                }
             }
             Kernel::MaxPool(_) | Kernel::AvgPool(_) => QuantisedOp::Pool,
             Kernel::GlobalAvgPool => {
@@ -177,7 +188,7 @@ impl Work<'_> {
             Kernel::Add | Kernel::AddChannels => {
                 let factors = add_factors(sx / sy, sb / sy);
                 let (a, b, shift) = factors.ok_or_else(|| {
-                    self.wrong("its result is more than a million times finer than what it adds")
+                    self.wrong("its result is more than 32768 times finer than what it adds")
                 })?;
                 QuantisedOp::Add { a, b, shift }
             }
@@ -231,6 +242,7 @@ impl Work<'_> {
             if scale == 0.0 {
                 scale = sy / (sx * f64::from(1 << 16));
             }
+            scale = clear_factor(x, scale, y);
             let first = o / (outputs / groups.max(1)).max(1) * depth;
             let (mut sum, mut size, mut lost) = (0i64, 0i64, 0.0);
             for (i, &w) in row.iter().enumerate() {
@@ -248,7 +260,7 @@ impl Work<'_> {
             }
             dense.weight_scale.push(scale);
             dense.bias.push(bias as i32);
-            dense.rescale.push(self.rescale(sx * scale / sy)?);
+            dense.rescale.push(self.rescale(factor_of(x, scale, y))?);
         }
         Ok(dense)
     }
@@ -259,36 +271,97 @@ impl Work<'_> {
         if n > 1 << 15 {
             return Err(self.wrong("it has more than 32768 features"));
         }
-        let fraction = 15 - log2_ceil(n).div_ceil(2);
-        let one = f64::from(1u32 << fraction);
-        let largest = |v: &[f32]| v.iter().fold(0.0f64, |m, &w| m.max(f64::from(w).abs()));
         if weights.iter().chain(biases).any(|w| !w.is_finite()) {
             return Err(self.wrong("a weight is infinite or not a number"));
         }
-        // The bias of 30 bits has the scale `weight_scale / one`.
-        let limit = f64::from((1 << 30) - 1);
-        let mut scale = (largest(weights) / 32767.0).max(largest(biases) * one / limit);
-        if scale == 0.0 {
-            scale = 1.0;
-        }
-        let eps = 256.0 * (n * n) as f64 * f64::from(eps) / f64::from(x.scale).powi(2);
+        let fraction = 30 - log2_ceil(n).div_ceil(2);
+        let (sx, sy) = (f64::from(x.scale), f64::from(y.scale));
+        let largest = |v: &[f32]| v.iter().fold(0.0f64, |m, &w| m.max((f64::from(w) / sy).abs()));
+        let (weight, bias) = (largest(weights), largest(biases));
+        let factor = |shift: u32| 2f64.powi(32 + shift as i32 - fraction as i32);
+        // Factors of 31 bits, biases of 30: no sum of a product's upper half and a bias overflows.
+        let fits = |&shift: &u32| {
+            let one = 2f64.powi(shift as i32);
+            round(weight * factor(shift)) < 2f64.powi(31) && (bias + 1.0) * one < 2f64.powi(30)
+        };
+        let Some(shift) = (1..=28).rev().find(fits) else {
+            return Err(self.wrong("its result is more than 500000 times finer than its weights"));
+        };
+        let eps = 65536.0 * (n * n) as f64 * f64::from(eps) / (sx * sx);
         if eps >= 2f64.powi(60) {
             return Err(self.wrong("its input is far smaller than its `eps`"));
         }
+        let half = 1 << (shift - 1);
+        let biases = biases.iter().map(|&b| round(f64::from(b) / sy * 2f64.powi(shift as i32)) as i32 + half);
         Ok(QuantisedOp::LayerNorm {
-            weight: weights.iter().map(|&w| (f64::from(w) / scale).round() as i16).collect(),
-            weight_scale: scale,
-            bias: biases.iter().map(|&b| round(f64::from(b) * one / scale) as i32).collect(),
+            weight: weights.iter().map(|&w| round(f64::from(w) / sy * factor(shift)) as i32).collect(),
+            bias: biases.collect(),
             eps: round(eps) as u64,
             fraction,
-            rescale: self.rescale(scale / one / f64::from(y.scale))?,
+            shift,
         })
     }
 }
 
-/// A factor to 1/65536. Beyond 2^28 every difference but none is an exponential of zero.
+/// `sx * sw / sy` as runtimes compute it: in 32 bits, where that is possible.
+fn factor_of(x: Scale, weight: f64, y: Scale) -> f64 {
+    let product = x.scale * weight as f32;
+    let factor = product / y.scale;
+    if product.is_normal() && factor.is_normal() {
+        return factor.into();
+    }
+    f64::from(x.scale) * weight / f64::from(y.scale)
+}
+
+/// A scale of weights in 32 bits, or one so much larger that no sum times its factor comes so close to a
+/// tie that a product in 32-bit floating point is one: of 64, the first that keeps off by four units of
+/// a product's last place, or the one that keeps farthest off.
+fn clear_factor(x: Scale, scale: f64, y: Scale) -> f64 {
+    let mut best = (scale, -1.0);
+    for k in 0..64 {
+        let candidate = (scale * (1.0 + f64::from(k) / 65536.0)) as f32;
+        let factor = factor_of(x, candidate.into(), y);
+        if !candidate.is_normal() || !(f64::MIN_POSITIVE..f64::INFINITY).contains(&factor) {
+            break;
+        }
+        // By tie from -255.5 to 255.5: how far the nearest sums are, relative to the tie.
+        let off = |tie: f64| {
+            let sum = (tie / factor).floor();
+            (tie - sum * factor).abs().min(((sum + 1.0) * factor - tie).abs()) / tie
+        };
+        let margin = (0..256).map(|t| off(f64::from(t) + 0.5)).fold(1.0, f64::min);
+        if margin > best.1 {
+            best = (candidate.into(), margin);
+        }
+        if margin > 2f64.powi(-22) {
+            break;
+        }
+    }
+    best.0
+}
+
+/// A scale, or one so much larger that no entry of a table made with it is within 1/1024 of a step of a
+/// tie: who computes it in another precision, or rounds ties otherwise, finds the same table. `margin`
+/// is the least distance from a tie.
+fn clear_of_ties(scale: Scale, margin: impl Fn(Scale) -> f64) -> Scale {
+    let candidates = (0..64).map(|k| Scale { scale: scale.scale * (1.0 + k as f32 / 4096.0), ..scale });
+    let candidates = candidates.filter(|s| s.scale.is_finite());
+    let mut best = (scale, -1.0);
+    for candidate in candidates {
+        let margin = margin(candidate);
+        if margin > best.1 {
+            best = (candidate, margin);
+        }
+        if margin > 1.0 / 1024.0 {
+            break;
+        }
+    }
+    best.0
+}
+
+/// A factor to `2^-24`. Beyond 2^28 every difference but none is an exponential of zero.
 fn exponents(scale: f64) -> f64 {
-    (scale * 65536.0).min(f64::from(1 << 28))
+    (scale * 2f64.powi(24)).min(f64::from(1 << 28))
 }
 
 /// `ceil(log2(n))`; 0 for 0.

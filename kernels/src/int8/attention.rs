@@ -1,7 +1,7 @@
 //! The middle of multi-head self-attention (arXiv 1706.03762).
 
-use super::exp::exp;
-use super::requantise::{reciprocal, Rescale};
+use super::exp::{exp, Shares};
+use super::requantise::Rescale;
 use super::shape::rolled;
 
 /// The shape of an attention.
@@ -15,11 +15,11 @@ pub struct Attention {
     pub head_dim: usize,
     /// The input's zero.
     pub zero_x: i32,
-    /// From products of queries and keys to 1/65536.
+    /// From products of queries and keys to `2^-24`.
     pub score: Rescale,
-    /// Bits that the exponentials lose, so that their sum has at most 23.
+    /// Bits that the exponentials lose, so that their sum has at most 32.
     pub drop: u32,
-    /// From values with 15 fractional bits to the output's scale.
+    /// From values with 23 fractional bits to the output's scale.
     pub value: Rescale,
     /// The output's zero.
     pub zero: i32,
@@ -53,7 +53,7 @@ pub fn attention(x: &[i8], y: &mut [i8], scratch: &mut [i8], s: &Attention) {
                 let keys = x.get(inner + head * dim..).unwrap_or_default();
                 let values = x.get(2 * inner + head * dim..).unwrap_or_default();
                 let max = similarity(q, keys, scores, 3 * inner, s.zero_x);
-                let sum = exponentials(scores, max, s);
+                let sum = shares(scores, max, s);
                 mix(scores, sum, values, y, 3 * inner, s);
             }
         }
@@ -87,25 +87,32 @@ fn similarity(q: &[i8], keys: &[i8], scores: &mut [[i8; 4]], stride: usize, zero
     max
 }
 
-/// Scores become exponentials; gives their sum.
+/// Scores become shares with 23 fractional bits; gives their sum, which is `2^23` but for rounding.
 #[inline(never)]
-fn exponentials(scores: &mut [[i8; 4]], max: i32, s: &Attention) -> u32 {
+fn shares(scores: &mut [[i8; 4]], max: i32, s: &Attention) -> i32 {
     let mut sum = 0;
-    for score in scores {
+    for score in scores.iter_mut() {
         rolled();
         let e = exp(s.score.apply(max - get(*score))) >> s.drop;
         sum += e;
         *score = put(e as i32);
     }
+    let shares = Shares::of(sum.max(1));
+    let mut sum = 0;
+    for score in scores {
+        rolled();
+        let share = shares.share(get(*score) as u32, 23) as i32;
+        sum += share;
+        *score = put(share);
+    }
     sum
 }
 
-/// `y[i]` of the sum over `j` of `e[j] * (v[j][i] - zero)`; value `j` begins at `j * stride`, `sum` is
-/// that of all `e`.
+/// `y[i]` of the sum over `j` of `share[j] * (v[j][i] - zero)`; value `j` begins at `j * stride`, `sum`
+/// is that of all shares.
 #[inline(never)]
-fn mix(scores: &[[i8; 4]], sum: u32, values: &[i8], y: &mut [i8], stride: usize, s: &Attention) {
-    let start = -s.zero_x * sum as i32;
-    let reciprocal = reciprocal(47, sum.max(1)) as i64;
+fn mix(scores: &[[i8; 4]], sum: i32, values: &[i8], y: &mut [i8], stride: usize, s: &Attention) {
+    let start = -s.zero_x * sum;
     let mut values = values;
     for y in y.chunks_mut(4) {
         let mut acc = [start; 4];
@@ -128,8 +135,7 @@ fn mix(scores: &[[i8; 4]], sum: u32, values: &[i8], y: &mut [i8], stride: usize,
         }
         for (y, acc) in y.iter_mut().zip(acc) {
             rolled();
-            let mean = ((i64::from(acc) * reciprocal) >> 32) as i32;
-            *y = s.value.to(mean, s.zero);
+            *y = s.value.to(acc, s.zero);
         }
         values = values.get(4..).unwrap_or_default();
     }

@@ -6,16 +6,18 @@
 use super::requantise::{saturate, Rescale};
 use super::shape::copy;
 
-/// How two tensors are added: `y = zero + (a * (qa - zero_a) + b * (qb - zero_b)) / 2^shift`.
+/// How two tensors are added: `y = zero + (a * qa + b * qb + offset) / 2^(shift + 15)`. Both factors and the
+/// offset, which holds a half and both zeros, are split into what is above 15 bits and these: all sums are of
+/// 32 bits.
 #[derive(Clone, Copy)]
 pub struct Add {
-    /// Factor of the first.
-    pub a: i32,
+    /// Factor of the first: the bits from 15 up, those below.
+    pub a: [i32; 2],
     /// Factor of the second.
-    pub b: i32,
-    /// `2^(shift - 1)` less both factors times their tensors' zeros.
-    pub offset: i32,
-    /// The common shift, 1 to 30.
+    pub b: [i32; 2],
+    /// `2^(shift + 14)` less both factors times their tensors' zeros.
+    pub offset: [i32; 2],
+    /// The common shift, less 15.
     pub shift: u32,
     /// The sum's zero.
     pub zero: i32,
@@ -57,9 +59,9 @@ pub fn add(x: &[i8], y: &mut [i8], z: &[i8], s: &Add) {
         zero,
     } = *s;
     change(x, y, z, |p, q| {
-        // The sum of all three fits, two of them need not.
-        let sum = (p * a).wrapping_add(q * b).wrapping_add(offset);
-        saturate((sum >> shift) + zero)
+        let low = p * a[1] + q * b[1] + offset[1];
+        let high = p * a[0] + q * b[0] + offset[0] + (low >> 15);
+        saturate((high >> shift) + zero)
     });
 }
 

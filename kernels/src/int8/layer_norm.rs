@@ -1,21 +1,21 @@
 //! Layer norm over the features of a row (arXiv 1607.06450).
 
-use super::requantise::{reciprocal, Rescale};
+use super::requantise::{reciprocal, saturate};
 use super::shape::{copy, rolled};
 
 /// What a layer norm knows.
 #[derive(Clone, Copy)]
 pub struct LayerNorm<'a> {
-    /// Weights in 16 bits.
-    pub weight: &'a [i16],
-    /// Biases.
+    /// Factors to the output's scale, with `32 + shift - fraction` fractional bits.
+    pub weight: &'a [i32],
+    /// Biases in the output's scale, with `shift` fractional bits, and a half.
     pub bias: &'a [i32],
-    /// `256 * n^2 * eps / scale^2` for rows of `n` and the input's scale.
+    /// `2^16 * n^2 * eps / scale^2` for rows of `n` and the input's scale.
     pub eps: u64,
     /// Fractional bits of the normalised values.
     pub fraction: u32,
-    /// The output's scale.
-    pub rescale: Rescale,
+    /// Fractional bits of the results before they are rounded.
+    pub shift: u32,
     /// The output's zero.
     pub zero: i32,
 }
@@ -40,17 +40,18 @@ fn row(y: &mut [i8], s: &LayerNorm) {
         squares += q * q;
     }
     let spread = i64::from(n) * i64::from(squares) - i64::from(sum) * i64::from(sum);
-    let variance = ((spread as u64) << 8).saturating_add(s.eps).max(1);
+    let variance = ((spread as u64) << 16).saturating_add(s.eps).max(1 << 16);
     let zeros = variance.leading_zeros() & !1;
     let root = square_root(variance << zeros);
     let inverse = reciprocal(63, root.max(1)).min(u64::from(u32::MAX));
-    let shift = 59 - zeros / 2 - s.fraction;
+    let shift = 55 - zeros / 2 - s.fraction;
     let half = 1i64 << (shift - 1);
     for ((q, weight), bias) in y.iter_mut().zip(s.weight).zip(s.bias) {
         rolled();
         let centred = i64::from(n * i32::from(*q) - sum);
         let normalised = ((centred * inverse as i64 + half) >> shift) as i32;
-        *q = s.rescale.to(i32::from(*weight) * normalised + bias, s.zero);
+        let high = ((i64::from(normalised) * i64::from(*weight)) >> 32) as i32;
+        *q = saturate(((high + bias) >> s.shift) + s.zero);
     }
 }
 

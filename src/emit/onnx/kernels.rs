@@ -54,7 +54,16 @@ fn kernel(b: &mut Builder, step: &Step) -> Emitted {
         Kernel::Activation(act) => Ok(activation(b, act, &x)),
         Kernel::Softmax => Ok(b.node("Softmax", &[&x], vec![signed("axis", -1)])),
         Kernel::MaxPool(window) => max_pool(b, step, &x, fact, &window),
-        Kernel::AvgPool(window) => avg_pool(b, step, &x, fact, &window),
+        Kernel::AvgPool(window) => {
+            let mean = avg_pool(b, step, &x, fact, &window)?;
+            let (before, after) = b.scales(step);
+            let Some(scale) = before.or(after) else { return Ok(mean) };
+            // Means of integers tie often: of four, one in four. `QuantizeLinear` would round them to even,
+            // if 32 bits held them exactly; ours go up. A quarter of what two means are apart decides it.
+            let apart = (window.kernel * window.kernel).max(1) as f32;
+            let more = b.scalar(scale.scale / (4.0 * apart));
+            Ok(b.node("Add", &[&mean, &more], vec![]))
+        }
         Kernel::GlobalAvgPool => match fact {
             Fact::Map { .. } => {
                 let mean = b.node("GlobalAveragePool", &[&x], vec![]);

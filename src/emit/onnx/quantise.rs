@@ -23,12 +23,13 @@ pub(super) fn weight(
     let name = format!("{}.{part}", step.name);
     match &q.op {
         QuantisedOp::Dense(d) => Ok(dense(b, d, x, &name, position, layout, shape)),
-        QuantisedOp::LayerNorm { weight, weight_scale, bias, fraction, .. } => {
-            // Sixteen bits, which `DequantizeLinear` does not take: what they mean.
-            let fine = weight_scale / f64::from(1u32 << fraction);
+        QuantisedOp::LayerNorm { weight, bias, fraction, shift, .. } => {
+            // Finer than `DequantizeLinear` takes them: what they mean.
+            let fine = f64::from(q.before.scale) / f64::from(1u32 << shift);
+            let (scale, half) = (fine * 2f64.powi(*fraction as i32 - 32), 1 << (shift - 1));
             let values: Vec<f32> = match position {
-                0 => weight.iter().map(|&w| (f64::from(w) * weight_scale) as f32).collect(),
-                _ => bias.iter().map(|&v| (f64::from(v) * fine) as f32).collect(),
+                0 => weight.iter().map(|&w| (f64::from(w) * scale) as f32).collect(),
+                _ => bias.iter().map(|&v| (f64::from(v - half) * fine) as f32).collect(),
             };
             Ok(b.initializer(&name, floats(&[values.len()], &values)))
         }

@@ -255,15 +255,15 @@ impl<'a> Body<'a> {
                     (false, _) => self.call(step, "conv", with_scratch()?, fields),
                 }
             }
-            (QuantisedOp::LayerNorm { weight, bias, eps, fraction, rescale, .. }, _) => {
-                let weight = self.constant(step, "weight", "", "i16", weight.iter());
+            (QuantisedOp::LayerNorm { weight, bias, eps, fraction, shift }, _) => {
+                let weight = self.constant(step, "weight", "", "i32", weight.iter());
                 let bias = self.constant(step, "bias", "", "i32", bias.iter());
                 let fields = vec![
                     ("weight", weight),
                     ("bias", bias),
                     ("eps", eps.to_string()),
                     ("fraction", fraction.to_string()),
-                    ("rescale", Self::rescale(*rescale)),
+                    ("shift", shift.to_string()),
                     ("zero", zero.to_string()),
                 ];
                 self.call(step, "layer_norm", parts, fields)
@@ -282,8 +282,9 @@ impl<'a> Body<'a> {
                 ];
                 self.call(step, "attention", with_scratch()?, fields)
             }
-            (QuantisedOp::Softmax(rescale), _) => {
-                self.call(step, "softmax", parts, vec![("n", c), ("rescale", Self::rescale(*rescale))])
+            (QuantisedOp::Softmax { rescale, drop }, _) => {
+                let (rescale, drop) = (Self::rescale(*rescale), drop.to_string());
+                self.call(step, "softmax", parts, vec![("n", c), ("rescale", rescale), ("drop", drop)])
             }
             (QuantisedOp::Pool, Kernel::MaxPool(window) | Kernel::AvgPool(window)) => {
                 let mut fields = input_fields(x);
@@ -303,11 +304,12 @@ impl<'a> Body<'a> {
                     - i64::from(*b) * i64::from(zero_of(1));
                 // The kernel's first tensor is the one it overwrites.
                 let (a, b) = if in_place == InPlace::Over(1) { (b, a) } else { (a, b) };
+                let split = |v: i64| format!("[{}, {}]", v >> 15, v & 0x7fff);
                 let fields = vec![
-                    ("a", a.to_string()),
-                    ("b", b.to_string()),
-                    ("offset", offset.to_string()),
-                    ("shift", shift.to_string()),
+                    ("a", split(i64::from(*a))),
+                    ("b", split(i64::from(*b))),
+                    ("offset", split(offset)),
+                    ("shift", (shift - 15).to_string()),
                     ("zero", zero.to_string()),
                 ];
                 self.call(step, "add", parts, fields)
