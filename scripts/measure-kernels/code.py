@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """What int8 kernels take in flash, fitted to linked images: the table in src/cost/kernels.rs.
 
-    for target in cortex-m0 cortex-m4 cortex-m7 cortex-m55 riscv32; do
+    for target in cortex-m0 cortex-m4 cortex-m7 riscv32; do
         HYTC_TARGET=$target HYTC_CODE_CSV=/tmp/code.csv HYTC_SEED=1 HYTC_POINTS_RANDOM=60 \\
             HYTC_POINTS_FASHION=12 HYTC_POINTS_HYTNAS=12 cargo test --release --test linked
     done
     scripts/measure-kernels/code.py /tmp/code.csv
 
-A line of the CSV is a linked network: target, where it is from, bytes of flash that are neither weights nor
+`devices/measured/int8-code.csv` is the file that the table was made of. A line of it is a linked network: target, where it is from, bytes of flash that are neither weights nor
 the list of calls, and how often it calls each kernel. Those bytes are what every network takes, plus what
 each kernel takes that is called at all, plus what several kernels share, once, plus the gaps between
 constants, in proportion to the calls. Coefficients are not negative, which keeps kernels that only occur
@@ -49,6 +49,8 @@ def fit(x, y):
 def main():
     rows = collections.defaultdict(list)
     for line in open(sys.argv[1]):
+        if line.startswith("target,"):
+            continue
         target, _, code, calls = line.rstrip("\n").split(",")
         rows[target].append((int(code), {k: int(n) for k, n in (c.split(":") for c in calls.split())}))
     for target, found in rows.items():
