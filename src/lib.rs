@@ -34,7 +34,7 @@ pub mod pipeline;
 #[cfg(feature = "search")]
 pub mod search;
 
-#[cfg(feature = "train")]
+#[cfg(feature = "data")]
 pub mod data;
 #[cfg(feature = "train")]
 pub mod train;

@@ -4,7 +4,7 @@ use super::common::{failed, open, out, point, print_json, PointArgs, PrecisionAr
 use super::Done;
 use crate::check::spec::Precision;
 use crate::cost::{cost, table, timeline};
-use crate::lower::plan;
+use crate::lower::{plan, Optimality};
 use std::process::ExitCode;
 
 const AFTER: &str = "Examples:
@@ -27,7 +27,8 @@ pub(super) struct Args {
     #[arg(long)]
     ram: bool,
     /// Print JSON: `params` (after folding), `macs`, `weight_bytes`, `ram_bytes`, `flash_bytes`,
-    /// `latency_ms` by device, `layers`, `decisions`
+    /// `latency_ms` by device, `layers`, `decisions`, `ram_lower_bound`, `ram_optimal` (proved: `true`;
+    /// for this order of the steps: `"for this schedule"`; else `false`)
     #[arg(long)]
     json: bool,
 }
@@ -44,6 +45,13 @@ pub(super) fn run(args: &Args) -> Done {
         let mut value = serde_json::to_value(&design.cost).unwrap_or_default();
         if let Some(map) = value.as_object_mut() {
             map.insert("decisions".into(), project.checked.space.describe(&point).into());
+            map.insert("ram_lower_bound".into(), design.plan.lower_bound.into());
+            let optimal = match design.plan.optimality(&design.lowered) {
+                Optimality::Proven => true.into(),
+                Optimality::ForSchedule(_) => "for this schedule".into(),
+                Optimality::Open => false.into(),
+            };
+            map.insert("ram_optimal".into(), optimal);
         }
         print_json(&value)?;
         return Ok(ExitCode::SUCCESS);

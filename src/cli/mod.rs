@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else (diagnostics, progress) to standard error.
 
 mod bench;
+mod bench_host;
 #[cfg(feature = "search")]
 mod bench_search;
 mod bench_target;

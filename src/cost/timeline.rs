@@ -1,7 +1,7 @@
 //! The RAM timeline: how full the arena is at every step, and with what.
 
 use super::table::grouped;
-use crate::lower::{Buffer, InPlace, Lowered, Plan};
+use crate::lower::{Buffer, InPlace, Lowered, Optimality, Plan};
 
 /// Characters of the widest bar.
 const WIDTH: usize = 48;
@@ -39,15 +39,32 @@ pub fn timeline(lowered: &Lowered, plan: &Plan) -> String {
             names.join(", ")
         ));
     }
-    let verdict = if plan.arena_bytes == plan.lower_bound {
-        "equal to the lower bound: no arena for this schedule is smaller".to_string()
-    } else if plan.optimal {
-        format!("proven smallest; the lower bound is {}", grouped(plan.lower_bound as u64))
-    } else {
-        format!("the lower bound is {}", grouped(plan.lower_bound as u64))
-    };
-    out.push_str(&format!("arena {} bytes, {verdict}\n", grouped(plan.arena_bytes as u64)));
+    out.push_str(&verdict(lowered, plan));
     out
+}
+
+/// The arena beside its lower bound, and what is proven.
+fn verdict(lowered: &Lowered, plan: &Plan) -> String {
+    let bound = grouped(plan.lower_bound as u64);
+    let proven = match (plan.optimality(lowered), plan.arena_bytes == plan.lower_bound) {
+        (Optimality::Proven, _) => "proved optimal: no order of the steps needs less".to_string(),
+        (Optimality::ForSchedule(smallest), equal) => {
+            let why = if equal { "equal to the lower bound" } else { "all placements tried" };
+            let others = match smallest {
+                Some(peak) if peak < plan.lower_bound => {
+                    format!("another order of the steps has a lower bound of {}", grouped(peak as u64))
+                }
+                Some(_) => "no order of the steps has a smaller lower bound".to_string(),
+                None => "not all orders of the steps were looked at".to_string(),
+            };
+            format!("optimal for this order of the steps ({why}); {others}")
+        }
+        (Optimality::Open, _) => "not proved optimal".to_string(),
+    };
+    let arena = grouped(plan.arena_bytes as u64);
+    format!(
+        "arena {arena} bytes, lower bound {bound} (the most bytes live at one step, marked <); {proven}\n"
+    )
 }
 
 /// What a column of the bar shows: whether anything lies in its part of the arena.

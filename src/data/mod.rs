@@ -18,6 +18,7 @@ mod split;
 pub use error::DataError;
 pub use fingerprint::{absent, fingerprint};
 pub use pipeline::Pipeline;
+#[cfg(feature = "train")]
 pub(crate) use split::shuffle;
 pub use split::{hold_out, subset};
 

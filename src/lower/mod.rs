@@ -26,7 +26,7 @@ mod tests;
 mod translate;
 mod work;
 
-pub use plan::{plan, Buffer, InPlace, Plan, StepMemory};
+pub use plan::{plan, Buffer, InPlace, Optimality, Plan, StepMemory};
 pub use prune::prune;
 
 use crate::graph::{Fact, Network};

@@ -81,7 +81,30 @@ pub struct Plan {
     pub optimal: bool,
 }
 
+/// How far the size of an arena is proven to be the smallest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimality {
+    /// No order of the steps and no places of the buffers need less.
+    Proven,
+    /// No places of the buffers need less for this order of the steps; of other orders nothing is known but
+    /// the lower bound of the best of them, if all were looked at.
+    ForSchedule(Option<usize>),
+    /// Nothing is proven.
+    Open,
+}
+
 impl Plan {
+    /// How far the size of the arena is proven to be the smallest. Looks at all orders of the steps, unless
+    /// there are too many.
+    pub fn optimality(&self, lowered: &Lowered) -> Optimality {
+        let smallest = super::schedule::smallest_peak(lowered, self.element_bytes);
+        match (smallest, self.optimal) {
+            (Some(peak), _) if peak == self.arena_bytes => Optimality::Proven,
+            (_, true) => Optimality::ForSchedule(smallest),
+            _ => Optimality::Open,
+        }
+    }
+
     /// The buffer of a tensor.
     pub fn buffer(&self, tensor: TensorId) -> Option<&Buffer> {
         self.buffers.get(*self.tensors.get(tensor.0)?)

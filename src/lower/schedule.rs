@@ -16,14 +16,15 @@ use std::collections::{BinaryHeap, HashSet};
 /// Sets of executed steps that are looked at before the search gives up.
 const LIMIT: usize = 20_000;
 
-/// Bytes of an element; with other sizes the same order is best, but for the scratch of f32.
+/// Bytes of an element while ordering: one order serves both precisions. [`smallest_peak`] tells whether it
+/// is best in int8 too, where scratch and steps in place are others.
 const ELEMENT: usize = 4;
 
 /// Reorders the steps.
 pub(super) fn run(mut lowered: Lowered) -> Lowered {
     let order = {
-        let search = Search::new(&lowered);
-        search.best().unwrap_or_else(|| search.greedy())
+        let search = Search::new(&lowered, ELEMENT);
+        search.best().map_or_else(|| search.greedy(), |state| state.order)
     };
     if order.len() == lowered.steps.len() {
         lowered.steps = order.iter().filter_map(|&i| lowered.steps.get(i).cloned()).collect();
@@ -31,11 +32,16 @@ pub(super) fn run(mut lowered: Lowered) -> Lowered {
     lowered.compact()
 }
 
+/// The smallest peak of any order of the steps, for elements of so many bytes; `None` if the search over
+/// the orders was given up.
+pub(super) fn smallest_peak(lowered: &Lowered, element_bytes: usize) -> Option<usize> {
+    Search::new(lowered, element_bytes).best().map(|state| state.peak)
+}
+
 /// What is known of a step.
 struct Job<'a> {
     step: &'a Step,
     output: usize,
-    scratch: usize,
     reads: Vec<TensorId>,
     /// Steps that make its inputs.
     after: Vec<usize>,
@@ -43,6 +49,8 @@ struct Job<'a> {
 
 struct Search<'a> {
     lowered: &'a Lowered,
+    /// Bytes of an element.
+    element: usize,
     groups: Groups,
     jobs: Vec<Job<'a>>,
 }
@@ -65,8 +73,8 @@ struct Effect {
 }
 
 impl<'a> Search<'a> {
-    fn new(lowered: &'a Lowered) -> Self {
-        let groups = Groups::of(lowered, ELEMENT);
+    fn new(lowered: &'a Lowered, element: usize) -> Self {
+        let groups = Groups::of(lowered, element);
         let mut maker = vec![None; lowered.tensors.len()];
         for (i, step) in lowered.steps.iter().enumerate() {
             if let Some(m) = maker.get_mut(step.output.0) {
@@ -78,13 +86,12 @@ impl<'a> Search<'a> {
             .iter()
             .map(|step| Job {
                 step,
-                output: tensor_bytes(lowered.fact(step.output), ELEMENT),
-                scratch: scratch_bytes(lowered, step, ELEMENT, Place::New),
+                output: tensor_bytes(lowered.fact(step.output), element),
                 reads: groups.read_by(step),
                 after: step.inputs.iter().filter_map(|t| maker.get(t.0).copied().flatten()).collect(),
             })
             .collect();
-        Search { lowered, groups, jobs }
+        Search { lowered, element, groups, jobs }
     }
 
     fn start(&self) -> State {
@@ -99,7 +106,7 @@ impl<'a> Search<'a> {
     }
 
     fn group_bytes(&self, t: TensorId) -> usize {
-        tensor_bytes(self.lowered.fact(t), ELEMENT)
+        tensor_bytes(self.lowered.fact(t), self.element)
     }
 
     fn ready(&self, state: &State) -> Vec<usize> {
@@ -111,13 +118,15 @@ impl<'a> Search<'a> {
     fn effect(&self, state: &State, job: &Job<'_>) -> Effect {
         let dying = job.reads.iter().filter(|g| state.pending.get(g.0) == Some(&1));
         let freed = dying.map(|&g| self.group_bytes(g)).fold(0, usize::saturating_add);
-        let (during, made) = match self.groups.place(job.step, &state.pending) {
+        let place = self.groups.place(job.step, &state.pending);
+        let scratch = scratch_bytes(self.lowered, job.step, self.element, place);
+        let (during, made) = match place {
             Place::Alias => (0, 0),
             Place::Over(_) => (0, job.output),
             Place::New => (job.output, job.output),
         };
         Effect {
-            transient: state.live.saturating_add(during).saturating_add(job.scratch),
+            transient: state.live.saturating_add(during).saturating_add(scratch),
             after: state.live.saturating_add(made).saturating_sub(freed),
         }
     }
@@ -156,8 +165,8 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// An order with the smallest peak; `None` if the search was given up.
-    fn best(&self) -> Option<Vec<usize>> {
+    /// All steps executed in an order with the smallest peak; `None` if the search was given up.
+    fn best(&self) -> Option<State> {
         let mut heap = BinaryHeap::new();
         let mut seen: HashSet<Vec<bool>> = HashSet::new();
         let start = self.start();
@@ -172,7 +181,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             if ready.is_empty() {
-                return Some(state.order);
+                return Some(state);
             }
             if !seen.insert(state.done.clone()) {
                 continue;

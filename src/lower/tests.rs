@@ -3,7 +3,7 @@
 
 use super::ir::{Kernel, Recipe};
 use super::testing::{eval, mobilenet, random, resnet8, same, Net};
-use super::{lower, lower_until, plan, InPlace, Lowered, Plan};
+use super::{lower, lower_until, plan, InPlace, Lowered, Optimality, Plan};
 use crate::graph::{Act, Fact, Network, Op};
 use crate::weights::{Weights, WeightsError};
 use rand::{RngExt, SeedableRng};
@@ -221,14 +221,26 @@ fn no_order_is_better_than_the_schedule() {
         if fused.steps().len() > 9 {
             continue;
         }
-        let best = plan(&lower(&random::network(seed)), 4).lower_bound;
+        let lowered = lower(&random::network(seed));
+        let best = plan(&lowered, 4).lower_bound;
         let mut orders = 0;
+        let mut smallest = [usize::MAX; 2];
         every_order(&fused, &mut Vec::new(), &mut |order| {
             let steps = order.iter().map(|&i| fused.steps[i].clone()).collect();
-            let p = plan(&Lowered { steps, ..fused.clone() }, 4);
-            assert!(best <= p.lower_bound, "seed {seed}: {order:?} needs {} of {best}", p.lower_bound);
+            let l = Lowered { steps, ..fused.clone() };
+            let bounds = [1, 4].map(|element| plan(&l, element).lower_bound);
+            assert!(best <= bounds[1], "seed {seed}: {order:?} needs {} of {best}", bounds[1]);
+            smallest = [0, 1].map(|i| smallest[i].min(bounds[i]));
             orders += 1;
         });
+        // What is claimed of all orders, in int8 and in float.
+        for (element, smallest) in [1, 4].into_iter().zip(smallest) {
+            let claimed = super::schedule::smallest_peak(&lowered, element);
+            assert_eq!(claimed, Some(smallest), "seed {seed}, elements of {element}");
+            let p = plan(&lowered, element);
+            let proven = p.optimality(&lowered) == Optimality::Proven;
+            assert_eq!(proven, p.arena_bytes == smallest, "seed {seed}, elements of {element}");
+        }
         compared += usize::from(orders > 1);
     }
     assert!(compared > 10, "{compared} networks had a choice");

@@ -1,5 +1,6 @@
-//! Compiling a firmware.
+//! Compiling a firmware, or a program for Linux, around an emitted crate.
 
+use super::board::{link_script, Runs};
 use super::{BenchError, Board};
 use crate::emit::rust::EmittedFile;
 use std::path::{Path, PathBuf};
@@ -22,9 +23,24 @@ pub(super) enum Kind {
     Plain,
     /// One image, counted.
     Traced,
+    /// All images, then one again and again, timed.
+    Timed,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Empty => "empty",
+            Kind::Plain => "plain",
+            Kind::Traced => "traced",
+            Kind::Timed => "timed",
+        }
+    }
 }
 
 const FIRMWARE: &str = include_str!("firmware.rs.txt");
+const PROGRAM: &str = include_str!("program.rs.txt");
+const NETWORK: &str = include_str!("empty.rs.txt");
 
 impl Toolchain {
     /// The tools for a board, below `HYTC_CROSS` or `/opt/hyt-cross`.
@@ -35,11 +51,15 @@ impl Toolchain {
         let prefix = std::env::var_os("HYTC_CROSS").map_or("/opt/hyt-cross".into(), PathBuf::from);
         let tools = Toolchain {
             rustc: prefix.join("tc/bin/rustc"),
-            linker: prefix.join("tc/bin/rust-lld"),
+            linker: match board.runs {
+                Runs::Bare { .. } => prefix.join("tc/bin/rust-lld"),
+                // Debian's, in the search path.
+                Runs::Linux { linker, .. } => linker.into(),
+            },
             plugin: prefix.join("libinsncount.so"),
         };
         let library = prefix.join("root/usr/lib/rustlib").join(board.triple).join("lib");
-        for path in [&tools.rustc, &tools.linker, &tools.plugin, &library] {
+        for path in [&tools.rustc, &tools.plugin, &library] {
             if !path.exists() {
                 return Err(BenchError::Missing(path.display().to_string(), board.triple.into()));
             }
@@ -56,12 +76,69 @@ impl Toolchain {
         name: &str,
         kind: Kind,
     ) -> Result<PathBuf, BenchError> {
-        let word = match kind {
-            Kind::Empty => "empty",
-            Kind::Plain => "plain",
-            Kind::Traced => "traced",
+        let mut compiler =
+            Compiler { rustc: self.rustc.clone(), whole: false, both: Vec::new(), program: Vec::new() };
+        compiler.both.extend(["-Cpanic=abort".into(), format!("--target={}", board.triple)]);
+        compiler.both.extend(board.cpu.map(|cpu| format!("-Ctarget-cpu={cpu}")));
+        compiler.program.push(format!("-Clinker={}", self.linker.display()));
+        compiler.whole = matches!(board.runs, Runs::Bare { .. });
+        let main = match board.runs {
+            Runs::Bare { flash, ram, fpu, .. } => {
+                let script = folder.join("link.x");
+                std::fs::write(&script, link_script(flash, ram))?;
+                compiler.program.push(format!("-Clink-arg=-T{}", script.display()));
+                compiler.program.extend(fpu.then(|| "--cfg=fpu".to_string()));
+                FIRMWARE
+            }
+            Runs::Linux { .. } => {
+                compiler.program.push("-Ctarget-feature=+crt-static".into());
+                PROGRAM
+            }
         };
-        let folder = folder.join(word);
+        compiler.build(folder, main, files, name, kind)
+    }
+}
+
+/// A compiler with its options.
+pub(super) struct Compiler {
+    rustc: PathBuf,
+    /// Whether everything is optimised together (LTO), as firmware is. Programs for Linux are linked with
+    /// std as it is.
+    whole: bool,
+    /// For the network and for the program.
+    both: Vec<String>,
+    /// For the program.
+    program: Vec<String>,
+}
+
+impl Compiler {
+    /// A compiler for this machine, with the options `both`; numbers of the network are of this type.
+    pub(super) fn native(both: Vec<String>, number: &str) -> Compiler {
+        let rustc = std::env::var_os("RUSTC").map_or("rustc".into(), PathBuf::from);
+        Compiler { rustc, whole: false, both, program: vec![format!("--cfg=number=\"{number}\"")] }
+    }
+
+    /// Builds a program for Linux around an emitted crate; gives the image.
+    pub(super) fn program(
+        &self,
+        folder: &Path,
+        files: &[EmittedFile],
+        name: &str,
+        kind: Kind,
+    ) -> Result<PathBuf, BenchError> {
+        self.build(folder, PROGRAM, files, name, kind)
+    }
+
+    fn build(
+        &self,
+        folder: &Path,
+        main: &str,
+        files: &[EmittedFile],
+        name: &str,
+        kind: Kind,
+    ) -> Result<PathBuf, BenchError> {
+        let folder = folder.join(kind.word());
+        std::fs::create_dir_all(&folder)?;
         for f in files {
             let path = folder.join(&f.path);
             if let Some(parent) = path.parent() {
@@ -69,36 +146,32 @@ impl Toolchain {
             }
             std::fs::write(path, &f.text)?;
         }
-        let (script, main) = (folder.join("link.x"), folder.join("firmware.rs"));
-        std::fs::write(&script, board.link_script())?;
-        std::fs::write(&main, FIRMWARE.replace("{model}", name))?;
+        let source = folder.join("firmware.rs");
+        std::fs::write(&source, main.replace("{network}", NETWORK).replace("{model}", name))?;
         let library = folder.join(format!("lib{name}.rlib"));
         let rustc = || {
             let mut command = Command::new(&self.rustc);
-            command.args(["--edition=2021", "-Copt-level=3", "-Cpanic=abort", "--target", board.triple]);
-            if let Some(cpu) = board.cpu {
-                command.arg(format!("-Ctarget-cpu={cpu}"));
-            }
+            command.args(["--edition=2021", "-Copt-level=3", "-Ccodegen-units=1"]).args(&self.both);
             command
         };
         if kind != Kind::Empty {
             let mut command = rustc();
-            command.args(["--crate-type=rlib", "--crate-name", name, "-o"]).arg(&library);
-            run(command.arg(folder.join("src/lib.rs")), "compiling the network")?;
+            command.args(["--crate-type=rlib", "--crate-name", name]);
+            // With LTO bitcode only, of which code is made when everything is linked: what Cargo does with
+            // `lto = "fat"`. Its profile `release` has these sixteen units too.
+            let units = ["-Clinker-plugin-lto", "-Ccodegen-units=16"];
+            command.args(if self.whole { &units[..] } else { &["-Ccodegen-units=1"] });
+            run(command.arg("-o").arg(&library).arg(folder.join("src/lib.rs")), "compiling the network")?;
         }
         let image = folder.join("firmware");
         let mut command = rustc();
-        command.args(["-Clto=fat", "-Ccodegen-units=1", "--crate-name=firmware"]);
-        command.arg(format!("-Clinker={}", self.linker.display()));
-        command.arg(format!("-Clink-arg=-T{}", script.display()));
-        command.arg("--cfg").arg(format!("kind=\"{word}\""));
-        if board.fpu {
-            command.args(["--cfg", "fpu"]);
-        }
+        command.args(["--crate-name=firmware", "-Ccodegen-units=1"]).args(&self.program);
+        command.args(self.whole.then_some("-Clto=fat"));
+        command.arg("--cfg").arg(format!("kind=\"{}\"", kind.word()));
         if kind != Kind::Empty {
             command.arg("--extern").arg(format!("{name}={}", library.display()));
         }
-        run(command.arg("-o").arg(&image).arg(main), "linking the firmware")?;
+        run(command.arg("-o").arg(&image).arg(source), "linking the firmware")?;
         Ok(image)
     }
 }

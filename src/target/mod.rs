@@ -1,21 +1,30 @@
 //! Measuring emitted int8 code on emulated targets: exact instructions, flash of the linked image,
 //! stack, and the results on real images.
 //!
-//! A firmware is built around the emitted crate with the compiler of `scripts/setup-cross.sh`, run
-//! under QEMU, and fed with images over semihosting. QEMU counts instructions, not cycles.
+//! A firmware (for AArch64 and Armv7-A a program for Linux) is built around the emitted crate with the
+//! compiler of `scripts/setup-cross.sh`, run under QEMU, and fed with images over semihosting (from a
+//! file). QEMU counts instructions, not cycles; time is measured on this machine only ([`host`]).
 
 mod board;
 mod build;
 mod elf;
+pub mod host;
+pub mod peers;
 mod run;
 
-pub use board::{Board, BOARDS};
+pub use board::{Board, Runs, BOARDS};
 pub use build::Toolchain;
 
 use crate::emit::rust::{crate_name, emit_int8, emit_int8_traced, EmittedFile, Metadata};
-use crate::lower::Plan;
+use crate::lower::ir::Step;
+use crate::lower::{Lowered, Plan};
 use crate::quant::Quantised;
+use board::Runs::Bare;
+use elf::Elf;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
 
 /// Why a measurement fails.
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +97,142 @@ pub struct Layer {
     pub instructions: u64,
 }
 
-/// Builds, runs and measures a network on a board, on quantised images one after the other (at
-/// least one).
+/// What a linked image holds, and what it computes.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// The zeroed data of the network: its arena.
+    pub arena_bytes: usize,
+    /// Code and constants of the network: the image less one without a network.
+    pub flash_bytes: usize,
+    /// Of these, weights, factors and tables, as the image's symbols say.
+    pub constant_bytes: usize,
+    /// Of the rest, the list of steps and the constants of its calls, likewise.
+    pub call_bytes: usize,
+    /// The results, image by image.
+    pub outputs: Vec<i8>,
+}
+
+/// A network to be built for a board, and a folder for that, which goes with it.
+struct Job<'a> {
+    tools: Toolchain,
+    board: &'static Board,
+    name: String,
+    folder: Folder,
+    network: &'a Quantised,
+    plan: &'a Plan,
+    metadata: &'a Metadata,
+}
+
+impl<'a> Job<'a> {
+    fn new(
+        network: &'a Quantised,
+        plan: &'a Plan,
+        metadata: &'a Metadata,
+        board: &'static Board,
+    ) -> Result<Job<'a>, BenchError> {
+        let tools = Toolchain::find(board)?;
+        let fits = |what, needs, has| match needs > has {
+            true => Err(BenchError::Fit { board: board.about, what, needs, has }),
+            false => Ok(()),
+        };
+        if let Bare { flash, ram, .. } = board.runs {
+            // Room for the stack and for code; what is left over is found by the linker.
+            fits("RAM", plan.arena_bytes + 4096, ram.1)?;
+            fits("flash", network.constant_bytes() + 8192, flash.1)?;
+        }
+        let name = crate_name(&metadata.name);
+        let folder = Folder::new(&format!("{}-{name}", board.name))?;
+        Ok(Job { tools, board, name, folder, network, plan, metadata })
+    }
+
+    fn build(&self, files: &[EmittedFile], kind: build::Kind) -> Result<PathBuf, BenchError> {
+        self.tools.build(&self.folder.0, self.board, files, &self.name, kind)
+    }
+
+    /// Bytes of an image without a network.
+    fn empty(&self) -> Result<usize, BenchError> {
+        static KNOWN: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
+        let known = || KNOWN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(bytes) = known().get(self.board.name) {
+            return Ok(*bytes);
+        }
+        let file = std::fs::read(self.build(&[], build::Kind::Empty)?)?;
+        let bytes = elf(&file)?.loaded_bytes();
+        known().insert(self.board.name, bytes);
+        Ok(bytes)
+    }
+
+    /// The image without measuring, its sizes, and its results on images.
+    fn image(&self, images: &[i8]) -> Result<Image, BenchError> {
+        let files = emit_int8(self.network, self.plan, self.metadata).map_err(failed)?;
+        let path = self.build(&files, build::Kind::Plain)?;
+        let file = std::fs::read(&path)?;
+        let image = elf(&file)?;
+        let weights = format!("{}{}7weights", self.name.len(), self.name);
+        let steps = format!("{}{}5steps", self.name.len(), self.name);
+        Ok(Image {
+            arena_bytes: image.object_bytes(|name| name == "ARENA"),
+            flash_bytes: image.loaded_bytes().saturating_sub(self.empty()?),
+            constant_bytes: image.object_bytes(|name| name.contains(&weights)),
+            call_bytes: image.object_bytes(|name| name.contains(&steps)),
+            outputs: run::outputs(&self.folder.0, self.board, &path, images)?,
+        })
+    }
+
+    fn counted(&self, images: &[i8]) -> Result<run::Counted, BenchError> {
+        let files = emit_int8_traced(self.network, self.plan, self.metadata).map_err(failed)?;
+        let path = self.build(&files, build::Kind::Traced)?;
+        run::counted(&self.tools, &self.folder.0, self.board, &path, images, self.network.steps().len())
+    }
+}
+
+/// A folder for temporary files. The variable KEEP keeps it.
+pub(super) struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Result<Folder, BenchError> {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let (process, n) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(format!("hytc-bench-{process}-{n}-{name}"));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP").is_none() {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+fn failed(found: Vec<crate::diag::Diagnostic>) -> BenchError {
+    let lines: Vec<String> = found.into_iter().map(|d| d.message).collect();
+    BenchError::Emit(lines.join("\n"))
+}
+
+fn elf(file: &[u8]) -> Result<Elf<'_>, BenchError> {
+    let said = "it is no little-endian ELF file".to_string();
+    Elf::of(file).ok_or(BenchError::Tool { what: "reading the image".into(), said })
+}
+
+/// Builds a network for a board and runs it on quantised images, one after the other (at least one).
+///
+/// # Errors
+/// See [`BenchError`].
+pub fn image(
+    network: &Quantised,
+    plan: &Plan,
+    metadata: &Metadata,
+    board: &'static Board,
+    images: &[i8],
+) -> Result<Image, BenchError> {
+    Job::new(network, plan, metadata, board)?.image(images)
+}
+
+/// [`image`], and in another image the instructions of the first of the images.
 ///
 /// # Errors
 /// See [`BenchError`].
@@ -97,72 +240,34 @@ pub fn measure(
     network: &Quantised,
     plan: &Plan,
     metadata: &Metadata,
-    board: &Board,
+    board: &'static Board,
     images: &[i8],
 ) -> Result<Measured, BenchError> {
-    let tools = Toolchain::find(board)?;
-    let failed = |found: Vec<crate::diag::Diagnostic>| {
-        let lines: Vec<String> = found.into_iter().map(|d| d.message).collect();
-        BenchError::Emit(lines.join("\n"))
-    };
-    let name = crate_name(&metadata.name);
-    let fits = |what, needs, has| match needs > has {
-        true => Err(BenchError::Fit { board: board.about, what, needs, has }),
-        false => Ok(()),
-    };
-    // Room for the stack and for code; what is left over is found by the linker.
-    fits("RAM", plan.arena_bytes + 4096, board.ram.1)?;
-    fits("flash", network.constant_bytes() + 8192, board.flash.1)?;
-    let folder =
-        std::env::temp_dir().join(format!("hytc-bench-{}-{}-{name}", board.name, std::process::id()));
-    std::fs::create_dir_all(&folder)?;
-    let result = (|| {
-        let plain = emit_int8(network, plan, metadata).map_err(failed)?;
-        let traced = emit_int8_traced(network, plan, metadata).map_err(failed)?;
-        let constant_bytes = constants(&plain);
-        let build =
-            |files: &[EmittedFile], kind: build::Kind| tools.build(&folder, board, files, &name, kind);
-        let empty = elf::loaded_bytes(&std::fs::read(build(&plain, build::Kind::Empty)?)?);
-        let image = build(&plain, build::Kind::Plain)?;
-        let flash_bytes = elf::loaded_bytes(&std::fs::read(&image)?).saturating_sub(empty);
-        let outputs = run::outputs(&folder, board, &image, images)?;
-        let image = build(&traced, build::Kind::Traced)?;
-        let counted = run::counted(&tools, &folder, board, &image, images, network.steps().len())?;
-        let lowered = network.lowered();
-        let layers = lowered.steps().iter().zip(&counted.layers).map(|(step, &instructions)| Layer {
-            name: step.name.clone(),
-            kind: step
-                .kernel
-                .name(step.inputs.first().map_or(lowered.fact(step.output), |&t| lowered.fact(t)))
-                .into(),
-            macs: lowered.step_macs(step),
-            instructions,
-        });
-        Ok(Measured {
-            target: board.name,
-            instructions: counted.total,
-            arena_bytes: plan.arena_bytes,
-            flash_bytes,
-            code_bytes: flash_bytes.saturating_sub(constant_bytes),
-            constant_bytes,
-            stack_bytes: counted.stack,
-            layers: layers.collect(),
-            outputs,
-        })
-    })();
-    if std::env::var_os("KEEP").is_none() {
-        let _ = std::fs::remove_dir_all(&folder);
-    }
-    result
+    let job = Job::new(network, plan, metadata, board)?;
+    let image = job.image(images)?;
+    let counted = job.counted(images)?;
+    let lowered = network.lowered();
+    let layers = lowered.steps().iter().zip(&counted.layers).map(|(step, &instructions)| Layer {
+        name: step.name.clone(),
+        kind: kind(lowered, step).into(),
+        macs: lowered.step_macs(step),
+        instructions,
+    });
+    Ok(Measured {
+        target: board.name,
+        instructions: counted.total,
+        arena_bytes: image.arena_bytes,
+        flash_bytes: image.flash_bytes,
+        code_bytes: image.flash_bytes.saturating_sub(image.constant_bytes),
+        constant_bytes: image.constant_bytes,
+        stack_bytes: counted.stack,
+        layers: layers.collect(),
+        outputs: image.outputs,
+    })
 }
 
-/// The constants that a crate says it has, less the table of pixels that this firmware does not use.
-fn constants(files: &[EmittedFile]) -> usize {
-    let text = |path: &str| files.iter().find(|f| f.path == path).map_or("", |f| f.text.as_str());
-    let number = |text: &str, head: &str| -> usize {
-        let rest = text.split_once(head).map_or("", |(_, rest)| rest);
-        rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|n| n.parse().ok()).unwrap_or(0)
-    };
-    number(text("src/lib.rs"), "CONSTANT_BYTES: usize = ")
-        - number(text("src/weights.rs"), "static PIXELS: [i8; ")
+/// The name of a step's kernel.
+fn kind(lowered: &Lowered, step: &Step) -> &'static str {
+    let input = step.inputs.first().copied().unwrap_or(step.output);
+    step.kernel.name(lowered.fact(input))
 }

@@ -1,5 +1,6 @@
 //! Running a firmware under QEMU.
 
+use super::board::Runs;
 use super::build::{run, Toolchain};
 use super::{BenchError, Board};
 use std::path::Path;
@@ -16,16 +17,29 @@ pub(super) struct Counted {
     pub(super) stack: usize,
 }
 
-fn qemu(folder: &Path, board: &Board, image: &Path) -> Command {
+fn qemu(folder: &Path, board: &Board, image: &Path, plugin: Option<&Path>) -> Command {
     let mut command = Command::new("timeout");
-    let program = if board.is_arm() { "qemu-system-arm" } else { "qemu-system-riscv32" };
-    command.args([TIMEOUT, program, "-M", board.machine, "-nographic"]);
-    // Semihosting needs no console, and none may be waited for.
-    command.args(["-semihosting-config", "enable=on,target=native", "-monitor", "none", "-serial", "none"]);
-    if !board.is_arm() {
-        command.args(["-bios", "none"]);
+    command.arg(TIMEOUT).current_dir(folder).stdin(Stdio::null());
+    let plugin: Vec<&std::ffi::OsStr> = match plugin {
+        Some(path) => vec!["-plugin".as_ref(), path.as_os_str(), "-d".as_ref(), "plugin".as_ref()],
+        None => Vec::new(),
+    };
+    match board.runs {
+        Runs::Bare { machine, .. } => {
+            let program = if board.is_arm() { "qemu-system-arm" } else { "qemu-system-riscv32" };
+            command.args([program, "-M", machine, "-nographic"]);
+            // Semihosting needs no console, and none may be waited for.
+            command.args(["-semihosting-config", "enable=on,target=native"]);
+            command.args(["-monitor", "none", "-serial", "none"]);
+            if !board.is_arm() {
+                command.args(["-bios", "none"]);
+            }
+            command.args(plugin).arg("-kernel").arg(image);
+        }
+        Runs::Linux { emulator, .. } => {
+            command.arg(emulator).args(plugin).arg(image);
+        }
     }
-    command.arg("-kernel").arg(image).current_dir(folder).stdin(Stdio::null());
     command
 }
 
@@ -37,7 +51,7 @@ pub(super) fn outputs(
     images: &[i8],
 ) -> Result<Vec<i8>, BenchError> {
     write_images(folder, images)?;
-    run(&mut qemu(folder, board, image), "running the firmware")?;
+    run(&mut qemu(folder, board, image, None), "running the firmware")?;
     let found = std::fs::read(folder.join("outputs"))?;
     Ok(found.into_iter().map(|b| b as i8).collect())
 }
@@ -52,9 +66,7 @@ pub(super) fn counted(
     steps: usize,
 ) -> Result<Counted, BenchError> {
     write_images(folder, images)?;
-    let mut command = qemu(folder, board, image);
-    command.arg("-plugin").arg(&tools.plugin).args(["-d", "plugin"]);
-    let said = run(&mut command, "counting instructions")?;
+    let said = run(&mut qemu(folder, board, image, Some(&tools.plugin)), "counting instructions")?;
     let said = String::from_utf8_lossy(&said).into_owned();
     let mut regions: Vec<u64> = said
         .lines()
@@ -72,7 +84,7 @@ pub(super) fn counted(
     Ok(Counted { total, layers, stack })
 }
 
-fn write_images(folder: &Path, images: &[i8]) -> Result<(), BenchError> {
+pub(super) fn write_images(folder: &Path, images: &[i8]) -> Result<(), BenchError> {
     let bytes: Vec<u8> = images.iter().map(|&q| q as u8).collect();
     std::fs::write(folder.join("images"), bytes)?;
     let _ = std::fs::remove_file(folder.join("outputs"));

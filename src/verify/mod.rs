@@ -9,7 +9,7 @@ mod tract;
 
 pub use agreement::{argmax, compare, compare_steps, Agreement, Steps};
 pub use onnxruntime::run_onnxruntime;
-pub use tract::run_tract;
+pub use tract::{run_tract, time_tract};
 
 /// Elements of one image, after checking that `inputs` holds `count` of them.
 fn image_len(inputs: &[f32], count: usize, (c, h, w): (usize, usize, usize)) -> Result<usize, String> {

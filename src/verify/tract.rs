@@ -50,6 +50,33 @@ pub fn run_tract(
     Ok(out)
 }
 
+/// The times of inferences of one image in one thread, in nanoseconds: for half of `seconds`, after a
+/// fifth of it to warm up, eleven at least.
+///
+/// # Errors
+/// As [`run_tract`].
+pub fn time_tract(onnx: &[u8], shape: (usize, usize, usize), seconds: f64) -> Result<Vec<u64>, String> {
+    use std::time::{Duration, Instant};
+    let (c, h, w) = shape;
+    let plan = plan(onnx, 1, shape).map_err(|e| format!("tract cannot run the model: {e:#}"))?;
+    let image: Vec<f32> = (0..c * h * w).map(|i| (i % 251) as f32 / 125.0 - 1.0).collect();
+    let once = || {
+        let start = Instant::now();
+        run(&plan, &image, 1, shape).map_err(|e| format!("tract failed on the model: {e:#}"))?;
+        Ok::<u64, String>(start.elapsed().as_nanos() as u64)
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs_f64(seconds / 5.0) {
+        once()?;
+    }
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    while times.len() < 11 || begun.elapsed() < Duration::from_secs_f64(seconds / 2.0) {
+        times.push(once()?);
+    }
+    Ok(times)
+}
+
 /// The model for a fixed batch, optimised. Where tract's optimiser fails (0.23.9 does on some strided
 /// convolutions after a reshape: "Pulling Downsample over Reshape: Invalid axis"), the model runs as
 /// it was written, slower.

@@ -14,6 +14,8 @@ pub(super) struct Body<'a> {
     /// Names of the statics, by slot.
     statics: &'a [String],
     w: Writer<'a>,
+    /// Whether `trace` is called with the number of each step before it.
+    traced: bool,
     errors: Vec<Diagnostic>,
 }
 
@@ -30,12 +32,16 @@ fn fused(act: Option<Act>) -> Option<&'static str> {
 
 impl<'a> Body<'a> {
     /// Generates the statements.
-    pub(super) fn new(bound: &'a Bound, plan: &'a Plan, statics: &'a [String]) -> Self {
-        let mut body = Body { bound, statics, w: Writer::new(&bound.lowered, plan), errors: Vec::new() };
+    pub(super) fn new(bound: &'a Bound, plan: &'a Plan, statics: &'a [String], traced: bool) -> Self {
+        let w = Writer::new(&bound.lowered, plan);
+        let mut body = Body { bound, statics, w, traced, errors: Vec::new() };
         for (i, step) in bound.lowered.steps().iter().enumerate() {
             if let Err(what) = body.step(i, step) {
                 body.errors.push(defect(step, what));
             }
+        }
+        if traced {
+            body.w.text.line(format!("    trace({});", bound.lowered.steps().len()));
         }
         body
     }
@@ -68,6 +74,9 @@ impl<'a> Body<'a> {
             self.w.text.line("");
         }
         self.w.text.line(format!("    // {name}: {}, {x} -> {y}{act}", step.kernel.name(x)));
+        if self.traced {
+            self.w.text.line(format!("    trace({index});"));
+        }
         if in_place == InPlace::Alias {
             self.w.text.line("    // (the same numbers in the same place)");
             return self.activate(step);

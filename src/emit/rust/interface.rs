@@ -78,6 +78,15 @@ pub fn run_traced(arena: &mut Arena, trace: impl FnMut(usize)) {
 }
 "#;
 
+/// The same where the steps are statements, up to the first of them.
+pub(super) const TRACED_STATEMENTS: &str = r#"
+/// Computes what [`run`] does, and calls `trace` with the number of each step before it; at the end
+/// with the number of steps.
+pub fn run_traced(arena: &mut Arena, mut trace: impl FnMut(usize)) {
+    let a = &mut arena.0;
+
+"#;
+
 pub(super) const ONE: &str = r#"
 /// The `AN` numbers of the arena from `A` on.
 #[inline(always)]

@@ -23,7 +23,7 @@ use crate::diag::Diagnostic;
 use crate::lower::{Bound, Plan};
 use crate::quant::Quantised;
 use interface::{HARNESS, HARNESS_INT8, INTERFACE, INTERFACE_INT8, ONE, RESULT, SET_PIXELS};
-use interface::{SET_PIXELS_PLAIN, THREE, TRACED, TWO};
+use interface::{SET_PIXELS_PLAIN, THREE, TRACED, TRACED_STATEMENTS, TWO};
 use program::{Code, Numbers, Program};
 use text::{float, plain, Text};
 
@@ -63,10 +63,23 @@ const RUST_VERSION: &str = "1.88";
 /// What cannot be emitted: weights that are no finite numbers, metadata that does not fit the
 /// network, a plan of another network.
 pub fn emit(bound: &Bound, plan: &Plan, metadata: &Metadata) -> Result<Vec<EmittedFile>, Vec<Diagnostic>> {
-    Ok(files(&Program::float(bound, plan, metadata)?, metadata))
+    Ok(files(&Program::float(bound, plan, metadata, false)?, metadata))
 }
 
-/// The same in int8; `plan` is that of the network for elements of one byte.
+/// [`emit`] with `run_traced` besides `run`: it calls a function with the number of each step of the
+/// schedule before it, and at the end with their number. For measuring layer by layer.
+///
+/// # Errors
+/// As [`emit`].
+pub fn emit_traced(
+    bound: &Bound,
+    plan: &Plan,
+    metadata: &Metadata,
+) -> Result<Vec<EmittedFile>, Vec<Diagnostic>> {
+    Ok(files(&Program::float(bound, plan, metadata, true)?, metadata))
+}
+
+/// [`emit`] in int8; `plan` is that of the network for elements of one byte.
 ///
 /// # Errors
 /// As [`emit`].
@@ -97,7 +110,7 @@ pub fn emit_int8_traced(
 /// # Errors
 /// As [`emit`].
 pub fn single_file(bound: &Bound, plan: &Plan, metadata: &Metadata) -> Result<String, Vec<Diagnostic>> {
-    Ok(module(&Program::float(bound, plan, metadata)?, metadata))
+    Ok(module(&Program::float(bound, plan, metadata, false)?, metadata))
 }
 
 /// [`single_file`] in int8.
@@ -263,7 +276,7 @@ fn library(name: &str, p: &Program, metadata: &Metadata) -> String {
 /// The public items and their helpers.
 fn items(p: &Program, metadata: &Metadata) -> String {
     let mut t = Text::default();
-    if let Code::Statements(_, needs) = &p.code {
+    if let Code::Statements { needs, .. } = &p.code {
         for (module, items) in &needs.imports {
             t.import(&format!("kernels::{module}"), &steps::sorted(items));
         }
@@ -285,8 +298,8 @@ fn items(p: &Program, metadata: &Metadata) -> String {
     }
     t.line(format!("pub fn run(arena: &mut Arena) -> [{kind}; OUTPUT_LEN] {{"));
     match &p.code {
-        Code::Statements(body, _) if body.is_empty() => {}
-        Code::Statements(body, _) => {
+        Code::Statements { body, .. } if body.is_empty() => {}
+        Code::Statements { body, .. } => {
             t.line("    let a = &mut arena.0;\n");
             t.0.push_str(body);
             t.line("");
@@ -296,7 +309,12 @@ fn items(p: &Program, metadata: &Metadata) -> String {
     }
     t.0.push_str(&RESULT.replace("0.0", zero));
     match &p.code {
-        Code::Statements(_, needs) => {
+        Code::Statements { needs, traced, .. } => {
+            if let Some(body) = traced {
+                t.0.push_str(TRACED_STATEMENTS);
+                t.0.push_str(body);
+                t.line("}");
+            }
             for (count, helper) in [(1, ONE), (2, TWO), (3, THREE)] {
                 if needs.regions.contains(&count) {
                     t.0.push_str(helper);

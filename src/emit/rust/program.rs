@@ -33,7 +33,12 @@ pub(super) enum Numbers {
 /// What `run` runs.
 pub(super) enum Code {
     /// The statements of its body, and what they need around them.
-    Statements(String, Needs),
+    Statements {
+        body: String,
+        needs: Needs,
+        /// The statements of a `run_traced`, if there is to be one.
+        traced: Option<String>,
+    },
     /// A module with a list of steps; `None` where there are no steps.
     Steps {
         module: Option<String>,
@@ -63,7 +68,12 @@ pub(super) struct Program {
 }
 
 impl Program {
-    pub(super) fn float(bound: &Bound, plan: &Plan, metadata: &Metadata) -> Result<Program, Vec<Diagnostic>> {
+    pub(super) fn float(
+        bound: &Bound,
+        plan: &Plan,
+        metadata: &Metadata,
+        trace: bool,
+    ) -> Result<Program, Vec<Diagnostic>> {
         let lowered = &bound.lowered;
         let mut errors = check(lowered, plan, 4, metadata);
         let (mut statics, mut taken) = (Vec::new(), names::Statics::default());
@@ -91,10 +101,11 @@ impl Program {
                 statics.push(Static { name, about, kind: "f32", data });
             }
         }
-        let body = Body::new(bound, plan, &slot_names).finish();
-        let parts = body.map(|(body, needs)| {
+        let body = |traced| Body::new(bound, plan, &slot_names, traced).finish();
+        let traced = trace.then(|| body(true).map(|(body, _)| body)).transpose();
+        let parts = body(false).and_then(|(body, needs)| {
             let kernels = kernels(needs.imports.keys().copied(), FLOAT);
-            (Code::Statements(body, needs), kernels, statics)
+            Ok((Code::Statements { body, needs, traced: traced? }, kernels, statics))
         });
         Program::new(lowered, plan, Numbers::Float, parts, errors)
     }
