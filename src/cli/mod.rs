@@ -80,7 +80,7 @@ enum Verb {
     /// Print the schedule of one network after a pass of lowering
     Dump(dump::Args),
     /// Measure emitted code on an emulated target (instructions, flash, stack), or the search engine
-    Bench(bench::Args),
+    Bench(Box<bench::Args>),
     /// Search the space for the Pareto front (continues where it stopped)
     #[cfg(feature = "search")]
     Search(search::Args),
