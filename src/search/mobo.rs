@@ -22,7 +22,7 @@ const FIT_AT_MOST: usize = 250;
 /// Starts of the local search.
 const STARTS: usize = 6;
 /// How many times more points are looked at where all decisions are finely graded, less one.
-const FINE_EFFORT: usize = 4;
+const FINE_EFFORT: usize = 9;
 
 /// The name of the model of success: 1 for a trial with a result, 0 for a failed one.
 const SUCCESS: &str = "\0success";
