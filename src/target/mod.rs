@@ -232,7 +232,7 @@ pub fn image(
     Job::new(network, plan, metadata, board)?.image(images)
 }
 
-/// [`image`], and in another image the instructions of the first of the images.
+/// [`image()`], and in another image the instructions of the first of the images.
 ///
 /// # Errors
 /// See [`BenchError`].
