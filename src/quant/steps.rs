@@ -242,7 +242,10 @@ impl Work<'_> {
             if scale == 0.0 {
                 scale = sy / (sx * f64::from(1 << 16));
             }
-            scale = clear_factor(x, scale, y);
+            // What a file in ONNX says.
+            if (scale as f32).is_normal() {
+                scale = f64::from(scale as f32);
+            }
             let first = o / (outputs / groups.max(1)).max(1) * depth;
             let (mut sum, mut size, mut lost) = (0i64, 0i64, 0.0);
             for (i, &w) in row.iter().enumerate() {
@@ -311,33 +314,6 @@ fn factor_of(x: Scale, weight: f64, y: Scale) -> f64 {
         return factor.into();
     }
     f64::from(x.scale) * weight / f64::from(y.scale)
-}
-
-/// A scale of weights in 32 bits, or one so much larger that no sum times its factor comes so close to a
-/// tie that a product in 32-bit floating point is one: of 64, the first that keeps off by four units of
-/// a product's last place, or the one that keeps farthest off.
-fn clear_factor(x: Scale, scale: f64, y: Scale) -> f64 {
-    let mut best = (scale, -1.0);
-    for k in 0..64 {
-        let candidate = (scale * (1.0 + f64::from(k) / 65536.0)) as f32;
-        let factor = factor_of(x, candidate.into(), y);
-        if !candidate.is_normal() || !(f64::MIN_POSITIVE..f64::INFINITY).contains(&factor) {
-            break;
-        }
-        // By tie from -255.5 to 255.5: how far the nearest sums are, relative to the tie.
-        let off = |tie: f64| {
-            let sum = (tie / factor).floor();
-            (tie - sum * factor).abs().min(((sum + 1.0) * factor - tie).abs()) / tie
-        };
-        let margin = (0..256).map(|t| off(f64::from(t) + 0.5)).fold(1.0, f64::min);
-        if margin > best.1 {
-            best = (candidate.into(), margin);
-        }
-        if margin > 2f64.powi(-22) {
-            break;
-        }
-    }
-    best.0
 }
 
 /// A scale, or one so much larger that no entry of a table made with it is within 1/1024 of a step of a
