@@ -85,8 +85,7 @@ fn few_steps() -> Vec<Network> {
     builds.into_iter().map(network).collect()
 }
 
-/// The plan rounds where the int8 network does; its scales of weights are the plain ones, not those moved away
-/// from ties.
+/// The plan rounds where the int8 network does.
 #[test]
 fn the_plan_gives_what_the_integers_give() {
     let data = squares(80, 4);
@@ -107,6 +106,6 @@ fn the_plan_gives_what_the_integers_give() {
         let (mean, worst) = apart(&rounded);
         let (far, _) = apart(&plain.expect("runs"));
         println!("network {i}: {mean} steps in the mean, at most {worst}; without rounding {far}");
-        assert!(mean < 0.25 && worst < 1.01 && mean < 0.5 * far, "network {i}: {mean} {worst} {far}");
+        assert!(mean < 0.2 && worst < 1.01 && mean < 0.5 * far, "network {i}: {mean} {worst} {far}");
     }
 }
