@@ -9,6 +9,10 @@ use std::sync::Arc;
 /// Elements that a thread handles at a time.
 const PORTION: usize = 1 << 14;
 
+/// Half a step, and a little: a mean that lies between two steps is rounded up in integers, and must be where
+/// 32 bits have lost its last digit.
+const HALF: f32 = 0.5 + 1.0 / 8192.0;
+
 /// A tensor of activations through its scale. Values that saturate get no gradient.
 #[derive(Debug, Clone)]
 pub(crate) struct Round(pub Scale);
@@ -20,7 +24,7 @@ impl Operation for Round {
         let mut value = memory::scratch(inputs[0].len());
         par::portions(&mut value, PORTION, |i, out| {
             for (y, x) in out.iter_mut().zip(&inputs[0][i * PORTION..]) {
-                *y = (x / scale + 0.5).floor().clamp(lowest, highest) * scale;
+                *y = (x / scale + HALF).floor().clamp(lowest, highest) * scale;
             }
         });
         Forward::of(value)
