@@ -47,7 +47,7 @@ pub(super) struct Args {
     /// On the host: build for this very processor (`-C target-cpu=native`)
     #[arg(long)]
     pub(super) native: bool,
-    /// On the host: seconds of inferences to take the median of
+    /// On the host: seconds of measuring, half of them whole inferences, half step by step
     #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = seconds)]
     pub(super) seconds: f64,
     /// On the host: time hytc's float and int8 code beside ONNX Runtime's and tract's; a Python with numpy
@@ -246,9 +246,7 @@ fn weights(project: &Project, design: &Design, args: &Args) -> Result<(Weights, 
     }
     if let LockState::Current(lock) | LockState::Stale(lock, _) = project.lock(None)? {
         if lock.network == design.network.hash() {
-            if let Ok(weights) = project.locked_weights(&lock, design) {
-                return Ok((weights, "trained"));
-            }
+            return Ok((project.locked_weights(&lock, design)?, "trained"));
         }
     }
     Ok((Weights::random(&design.network, 1), "random"))

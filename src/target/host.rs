@@ -15,7 +15,7 @@ use std::process::Command;
 pub struct Options {
     /// Whether the compiler may use all instructions of this machine (`-C target-cpu=native`).
     pub native: bool,
-    /// Seconds of inferences; as long again for the steps, and a fifth of it before both.
+    /// Seconds of measuring: half for whole inferences, half step by step; before them a fifth of it unmeasured.
     pub seconds: f64,
 }
 
