@@ -9,7 +9,10 @@
 //! | `wfg4-2`, `wfg5-2` | 4 + 20 numbers | 2 (Huband et al. 2006) | 3, 5 |
 //! | `wfg4-4`, `wfg5-4` | 6 + 20 numbers | 4 | 3, 5, 7, 9 |
 //!
-//! No objective is known beforehand. Problems are read from the folder `shared`; a missing file is an
+//! No objective is known beforehand. Where a problem is a space of networks, what a graph tells for free is a
+//! feature of the model, as in any search over a spec: in `hytnas` what the spec's networks give, in `nb201` the
+//! MACs of a cell and the depth of its convolutions (not in `nb201-3`, where that would tell an objective).
+//! Peers get decisions alone. Problems are read from the folder `shared`; a missing file is an
 //! error, never a problem skipped.
 
 mod hytnas;

@@ -1,7 +1,7 @@
 //! NAS-Bench-201 (Dong and Yang 2020) with measured hardware: every cell is in a table.
 
 use super::{problem, read, target, Bench, BenchError, Grid, Metrics};
-use crate::search::KnownPoint;
+use crate::search::{Features, KnownPoint, Sketch};
 use crate::space::{DecisionInfo, DecisionKind, Point};
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,7 +39,8 @@ pub(super) fn open(name: &'static str, shared: &Path) -> Result<Bench, BenchErro
         name,
         space: Box::new(Grid(decisions)),
         known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
-        features: None,
+        // Where weights are an objective, features that tell them would give it away.
+        features: (name == "nb201").then(|| Box::new(|p: &Point| Some(sketch(p))) as Box<Features>),
         problem: problem(objectives, Vec::new()),
         reference,
         trials: 100,
@@ -51,6 +52,43 @@ pub(super) fn open(name: &'static str, shared: &Path) -> Result<Bench, BenchErro
             Ok(names.iter().map(|n| (*n).to_owned()).zip(row.iter().copied()).collect::<Metrics>())
         }),
     })
+}
+
+/// The edges in the order of `ops`: from node, to node; 0 is the cell's input, 3 its output.
+const EDGES: [(usize, usize); 6] = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)];
+
+/// MACs of a convolution by one weight a pair of channels in the fifteen cells: 16 channels of 32x32
+/// pixels, 32 of 16x16 and 64 of 8x8 come to the same.
+const MACS: f64 = 15.0 * 16.0 * 16.0 * 32.0 * 32.0;
+/// MACs of what is not in the cells: stem, reductions, head.
+const OTHER_MACS: f64 = 7.78e6;
+
+/// What the graph of a cell gives for free, as that of any spec: the logarithm of MACs, and how many
+/// convolutions its longest path has. What is not on a path from input to output does not count.
+fn sketch(point: &Point) -> Sketch {
+    let ops: Vec<usize> = point.0.iter().map(|v| v.map_or(0, |v| v as usize)).collect();
+    let edges =
+        || EDGES.iter().zip(&ops).filter(|(_, op)| **op != 0).map(|((from, to), op)| (*from, *to, *op));
+    // Edges are sorted by where they end, so one pass in each direction is enough.
+    let (mut reached, mut needed) = ([true, false, false, false], [false, false, false, true]);
+    edges().for_each(|(from, to, _)| reached[to] |= reached[from]);
+    EDGES
+        .iter()
+        .zip(&ops)
+        .rev()
+        .filter(|(_, op)| **op != 0)
+        .for_each(|((from, to), _)| needed[*from] |= needed[*to]);
+    let (mut weights, mut depth) = (0.0, [0.0f64; 4]);
+    for (from, to, op) in edges().filter(|(from, to, _)| reached[*from] && needed[*to]) {
+        let (size, layers) = match OPERATIONS[op] {
+            "nor_conv_1x1" => (1.0, 1.0),
+            "nor_conv_3x3" => (9.0, 1.0),
+            _ => (0.0, 0.0),
+        };
+        weights += size;
+        depth[to] = depth[to].max(depth[from] + layers);
+    }
+    Sketch { general: vec![(OTHER_MACS + MACS * weights).log2(), depth[3]], sizes: vec![] }
 }
 
 type Table = HashMap<Vec<u32>, Vec<f64>>;
@@ -83,4 +121,19 @@ fn parse(text: &str, columns: &[(&str, &str, f64)]) -> Result<Table, String> {
         return Err(format!("it has {} cells, NAS-Bench-201 has 15,625", table.len()));
     }
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_on_a_path_does_not_count() {
+        let of = |ops: [u32; 6]| sketch(&Point(ops.map(Some).to_vec())).general;
+        let macs = |weights: f64| (OTHER_MACS + MACS * weights).log2();
+        assert_eq!(of([3, 0, 0, 0, 0, 0]), [macs(0.0), 0.0], "leads nowhere");
+        assert_eq!(of([0, 0, 3, 1, 0, 3]), [macs(0.0), 0.0], "comes from nowhere");
+        assert_eq!(of([3, 0, 2, 2, 0, 3]), [macs(20.0), 3.0]);
+        assert_eq!(of([1, 3, 4, 0, 2, 1]), [macs(10.0), 1.0]);
+    }
 }
