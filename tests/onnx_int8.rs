@@ -86,9 +86,9 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
     true
 }
 
-/// Which cases are within one step from the image to the scores. That every single step is within
-/// one, given the same inputs, is demanded of all.
-fn compare(cases: &[(String, Network, usize)]) -> Vec<bool> {
+/// Of each case the images whose scores are within one step, from the image to the scores. That every
+/// single step is within one, given the same inputs, is demanded of all.
+fn compare(cases: &[(String, Network, usize)]) -> Vec<Images> {
     let directory = tempfile::tempdir().unwrap();
     if let Some(kept) = std::env::var_os("HYTC_KEEP_CASES") {
         for (name, network, count) in cases {
@@ -102,31 +102,59 @@ fn compare(cases: &[(String, Network, usize)]) -> Vec<bool> {
     let (_, report) = onnx_check(directory.path());
     let rows = report["rows"].as_array().cloned().unwrap_or_default();
     let of = |what: &str| rows.iter().filter(|r| r["against"] == what).collect::<Vec<_>>();
-    let (steps, whole) = (of("steps"), of("expected.f32"));
-    assert_eq!((steps.len(), whole.len()), (written.len(), written.len()), "{report}");
-    let bad: Vec<String> = steps.iter().filter(|r| r["ok"] != true).map(ToString::to_string).collect();
+    let (steps, fused, whole) = (of("steps"), of("steps, optimised"), of("expected.f32"));
+    assert_eq!([steps.len(), fused.len(), whole.len()], [written.len(); 3], "{report}");
+    let bad = steps.iter().chain(&fused).filter(|r| r["ok"] != true);
+    let bad: Vec<String> = bad.map(ToString::to_string).collect();
     if !bad.is_empty() {
         panic!("kept in {}:\n{}", directory.keep().display(), bad.join("\n"));
     }
+    few(&steps, "off");
+    few(&fused, "on");
+    let images = |(row, (_, _, count)): (&&serde_json::Value, &&(String, Network, usize))| Images {
+        within: row["images_within"].as_u64().unwrap() as usize,
+        count: *count,
+    };
+    whole.iter().zip(&written).map(images).collect()
+}
+
+/// How many images of a case have scores within one step.
+#[derive(Debug, PartialEq)]
+struct Images {
+    within: usize,
+    count: usize,
+}
+
+/// Prints how many cases are within one step for all of their images, and gives their number.
+fn all_within(what: &str, found: &[Images]) -> usize {
+    let good = found.iter().filter(|i| i.within == i.count).count();
+    let (within, count) = found.iter().fold((0, 0), |(a, b), i| (a + i.within, b + i.count));
+    let cases = found.len();
+    println!("{good} of {cases} {what} within one step from end to end, {within} of {count} images");
+    good
+}
+
+/// Of the integers of all cases few differ, given the same inputs; of the kinds of steps whose results can
+/// be kept clear of ties none.
+fn few(steps: &[&serde_json::Value], optimisations: &str) {
     let mut kinds = BTreeMap::<String, (u64, u64)>::new();
     for (kind, counts) in steps.iter().flat_map(|r| r["kinds"].as_object().unwrap()) {
         let sum = kinds.entry(kind.clone()).or_default();
         *sum = (sum.0 + counts[0].as_u64().unwrap(), sum.1 + counts[1].as_u64().unwrap());
     }
-    println!("given the same inputs, by one step differ");
+    println!("given the same inputs, with optimisations {optimisations}, by one step differ");
     for (kind, (differ, count)) in &kinds {
         println!("  {kind:16} {differ:8} of {count:10}: {:.1e}", *differ as f64 / *count as f64);
         // What 32-bit floating point makes of real numbers that are close to a tie.
         assert!(*differ as f64 <= 4.0 + RATE * *count as f64, "{kind}: {differ} of {count}");
     }
-    whole.iter().map(|r| r["ok"] == true).collect()
 }
 
 #[test]
 fn known_networks_are_within_one_step() {
     let cases = [("mobilenet", mobilenet(), 4), ("convolutions", convolutions(), 20)];
     let found = compare(&cases.map(|(name, network, count)| (name.to_string(), network, count)));
-    assert_eq!(found, [true, true]);
+    assert_eq!(all_within("networks", &found), 2, "{found:?}");
 }
 
 /// Points of the specs, with random weights. Where a runtime rounds a tie otherwise, that one step
@@ -136,12 +164,11 @@ fn known_networks_are_within_one_step() {
 fn points_are_within_one_step() {
     let cases = |spec| points(spec, count(6)).into_iter().map(|(name, n)| (name, n, 2)).collect::<Vec<_>>();
     let found = compare(&cases("fashion"));
-    let good = found.iter().filter(|ok| **ok).count();
-    println!("{good} of {} points of fashion within one step from end to end", found.len());
-    assert!(good * 20 >= found.len() * 19, "{good} of {}", found.len());
+    let good = all_within("points of fashion", &found);
+    assert!(good * 20 >= found.len() * 19, "{found:?}");
     let found = compare(&cases("hytnas"));
-    let good = found.iter().filter(|ok| **ok).count();
-    println!("{good} of {} points of hytnas within one step from end to end", found.len());
+    let good = all_within("points of hytnas", &found);
+    assert!(good * 4 >= found.len() * 3, "{found:?}");
 }
 
 #[test]
@@ -150,9 +177,8 @@ fn random_networks_are_within_one_step() {
     let mut cases: Vec<(String, Network, usize)> = (0..count(40)).map(net).collect();
     cases.push(("hybrid".into(), hybrid(), 20));
     let found = compare(&cases);
-    let good = found.iter().filter(|ok| **ok).count();
-    println!("{good} of {} random networks within one step from end to end", found.len());
-    assert!(good * 10 >= found.len() * 8, "{good} of {}", found.len());
+    let good = all_within("random networks", &found);
+    assert!(good * 10 >= found.len() * 9, "{found:?}");
 }
 
 /// Three MobileViT blocks, on 96x96 pixels.
@@ -160,5 +186,6 @@ fn random_networks_are_within_one_step() {
 fn vww_is_within_one_step() {
     let (name, network) = points("vww", 1).remove(0);
     let found = compare(&[(name, network, 8)]);
-    println!("vww: {found:?}");
+    all_within("points of vww", &found);
+    assert!(found[0].within >= 7, "{found:?}");
 }
