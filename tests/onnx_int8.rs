@@ -9,21 +9,45 @@ use common::python::onnx_check;
 use common::random_net::random_net;
 use hytc::emit::onnx::{emit_int8, Metadata};
 use hytc::graph::{Fact, Network};
+use hytc::project::{LockState, Project};
 use hytc::quant::interpret::{interpret_f32, tensors};
+use hytc::quant::{calibrate, quantise, Quantised, QuantisedOp};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Of the integers of a step, given the same inputs, how many may differ in ONNX Runtime.
 const RATE: f64 = 2e-5;
 
-/// Writes a case; false for a random network that no scale holds.
-fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool {
-    let Some(q) = quantised(network, 7) else { return false };
-    let input = network.input_fact();
+/// A network, and images in its numbers.
+struct Case {
+    name: String,
+    q: Quantised,
+    images: Vec<f32>,
+}
+
+impl Case {
+    /// With random weights and images; `None` for a random network that no scale holds.
+    fn random(name: &str, network: &Network, count: usize) -> Option<Case> {
+        let q = quantised(network, 7)?;
+        Some(Case { name: name.into(), q, images: images(network.input_fact(), count, 11) })
+    }
+
+    fn input(&self) -> Fact {
+        self.q.lowered().fact(self.q.lowered().input())
+    }
+
+    fn count(&self) -> usize {
+        self.images.len() / self.input().elements()
+    }
+}
+
+fn write(directory: &Path, case: &Case) {
+    let (name, q, images, count) = (&case.name, &case.q, &case.images, case.count());
+    let input = case.input();
     let Fact::Map { c, h, w } = input else { panic!("not a map") };
-    let images = images(input, count, 11);
     let expected: Vec<f32> =
-        images.chunks(input.elements()).flat_map(|image| interpret_f32(&q, image)).collect();
+        images.chunks(input.elements()).flat_map(|image| interpret_f32(q, image)).collect();
     let planes = images
         .chunks(input.elements())
         .flat_map(|image| (0..c).flat_map(move |channel| image.iter().skip(channel).step_by(c).copied()));
@@ -31,7 +55,7 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
     let directory = directory.join(name);
     std::fs::create_dir_all(&directory).unwrap();
     let put = |name: &str, bytes: &[u8]| std::fs::write(directory.join(name), bytes).unwrap();
-    let model = emit_int8(&q, &Metadata::default()).unwrap();
+    let model = emit_int8(q, &Metadata::default()).unwrap();
     put("model.onnx", &model);
     put("input.f32", &floats(planes.collect()));
     put("expected.f32", &floats(expected));
@@ -39,8 +63,8 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
         .steps()
         .iter()
         .map(|s| match &s.op {
-            hytc::quant::QuantisedOp::Dense(d) => d.weight.len() + d.bias.len(),
-            hytc::quant::QuantisedOp::LayerNorm { weight, bias, .. } => weight.len() + bias.len(),
+            QuantisedOp::Dense(d) => d.weight.len() + d.bias.len(),
+            QuantisedOp::LayerNorm { weight, bias, .. } => weight.len() + bias.len(),
             _ => 0,
         })
         .sum();
@@ -50,7 +74,7 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
     let (mut steps, mut bytes) = (Vec::new(), Vec::new());
     let lowered = q.lowered();
     let made = lowered.steps().iter().map(|s| s.output);
-    let values = tensors(&q, &image);
+    let values = tensors(q, &image);
     for id in std::iter::once(lowered.input()).chain(made) {
         let (fact, value, scale) = (lowered.fact(id), &values[id.0], q.scale(id));
         let (c, shape) = match fact {
@@ -83,27 +107,28 @@ fn write(directory: &Path, name: &str, network: &Network, count: usize) -> bool 
         "tolerance": step * 1.001,
     });
     put("case.json", about.to_string().as_bytes());
-    true
 }
 
 /// Of each case the images whose scores are within one step, from the image to the scores. That every
 /// single step is within one, given the same inputs, is demanded of all.
 fn compare(cases: &[(String, Network, usize)]) -> Vec<Images> {
+    let random = |(name, network, count): &(String, Network, usize)| Case::random(name, network, *count);
+    compare_all(&cases.iter().filter_map(random).collect::<Vec<_>>())
+}
+
+fn compare_all(cases: &[Case]) -> Vec<Images> {
     let directory = tempfile::tempdir().unwrap();
-    if let Some(kept) = std::env::var_os("HYTC_KEEP_CASES") {
-        for (name, network, count) in cases {
-            write(Path::new(&kept), name, network, *count);
+    for case in cases {
+        write(directory.path(), case);
+        if let Some(kept) = std::env::var_os("HYTC_KEEP_CASES") {
+            write(Path::new(&kept), case);
         }
     }
-    let written: Vec<&(String, Network, usize)> = cases
-        .iter()
-        .filter(|(name, network, count)| write(directory.path(), name, network, *count))
-        .collect();
     let (_, report) = onnx_check(directory.path());
     let rows = report["rows"].as_array().cloned().unwrap_or_default();
     let of = |what: &str| rows.iter().filter(|r| r["against"] == what).collect::<Vec<_>>();
     let (steps, fused, whole) = (of("steps"), of("steps, optimised"), of("expected.f32"));
-    assert_eq!([steps.len(), fused.len(), whole.len()], [written.len(); 3], "{report}");
+    assert_eq!([steps.len(), fused.len(), whole.len()], [cases.len(); 3], "{report}");
     let bad = steps.iter().chain(&fused).filter(|r| r["ok"] != true);
     let bad: Vec<String> = bad.map(ToString::to_string).collect();
     if !bad.is_empty() {
@@ -111,11 +136,11 @@ fn compare(cases: &[(String, Network, usize)]) -> Vec<Images> {
     }
     few(&steps, "off");
     few(&fused, "on");
-    let images = |(row, (_, _, count)): (&&serde_json::Value, &&(String, Network, usize))| Images {
+    let images = |row: &&serde_json::Value| Images {
         within: row["images_within"].as_u64().unwrap() as usize,
-        count: *count,
+        count: row["images"].as_u64().unwrap() as usize,
     };
-    whole.iter().zip(&written).map(images).collect()
+    whole.iter().map(images).collect()
 }
 
 /// How many images of a case have scores within one step.
@@ -188,4 +213,35 @@ fn vww_is_within_one_step() {
     let found = compare(&[(name, network, 8)]);
     all_within("points of vww", &found);
     assert!(found[0].within >= 7, "{found:?}");
+}
+
+/// Images of Fashion-MNIST, as the task of a project normalises them.
+fn fashion(project: &Project, part: &str, step: usize, count: usize) -> Vec<f32> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/fashion-mnist").join(part);
+    let out = Command::new("gzip").arg("-dc").arg(path).output().unwrap();
+    assert!(out.status.success());
+    let (mean, std) = (project.checked.spec.task.mean[0], project.checked.spec.task.std[0]);
+    let pixels = out.stdout[16..].chunks(784).step_by(step).take(count).flatten();
+    pixels.map(|&p| (f32::from(p) / 255.0 - mean) / std).collect()
+}
+
+/// Trained weights, images of the test set. `HYTC_TRAINED` names the spec of another locked network for
+/// Fashion-MNIST.
+#[test]
+fn a_trained_network_is_within_one_step() {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/classify/fashion.hyt");
+    let path = std::env::var_os("HYTC_TRAINED").map_or_else(own, PathBuf::from);
+    let project = Project::open(&path).unwrap();
+    let (LockState::Current(lock) | LockState::Stale(lock, _)) = project.lock(None).unwrap() else {
+        panic!("no lock")
+    };
+    let design = project.locked_design(&lock).unwrap();
+    let weights = project.locked_weights(&lock, &design).unwrap();
+    let bound = project.bind_int8(&design, &weights).unwrap();
+    let calibration = calibrate(&bound, &fashion(&project, "train-images-idx3-ubyte.gz", 234, 256)).unwrap();
+    let q = quantise(&bound, &calibration, project.pixel_scale().unwrap()).unwrap();
+    let images = fashion(&project, "test-images-idx3-ubyte.gz", 1, 500);
+    let found = compare_all(&[Case { name: "trained".into(), q, images }]);
+    all_within("trained networks", &found);
+    assert!(found[0].within * 100 >= found[0].count * 99, "{found:?}");
 }
