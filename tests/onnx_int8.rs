@@ -16,8 +16,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Of the integers of a step, given the same inputs, how many may differ in ONNX Runtime.
-const RATE: f64 = 2e-5;
+/// Of the integers of a step, given the same inputs, how many may differ in ONNX Runtime: of steps that
+/// compute irrational numbers, which no choice of scales keeps clear of ties.
+const IRRATIONAL: f64 = 1e-5;
+/// Of all others. Measured were none of 42 million; runtimes may add up in another order.
+const CLEAR: f64 = 2e-7;
 
 /// A network, and images in its numbers.
 struct Case {
@@ -159,8 +162,7 @@ fn all_within(what: &str, found: &[Images]) -> usize {
     good
 }
 
-/// Of the integers of all cases few differ, given the same inputs; of the kinds of steps whose results can
-/// be kept clear of ties none.
+/// Of the integers of all cases few differ, given the same inputs.
 fn few(steps: &[&serde_json::Value], optimisations: &str) {
     let mut kinds = BTreeMap::<String, (u64, u64)>::new();
     for (kind, counts) in steps.iter().flat_map(|r| r["kinds"].as_object().unwrap()) {
@@ -170,8 +172,11 @@ fn few(steps: &[&serde_json::Value], optimisations: &str) {
     println!("given the same inputs, with optimisations {optimisations}, by one step differ");
     for (kind, (differ, count)) in &kinds {
         println!("  {kind:16} {differ:8} of {count:10}: {:.1e}", *differ as f64 / *count as f64);
-        // What 32-bit floating point makes of real numbers that are close to a tie.
-        assert!(*differ as f64 <= 4.0 + RATE * *count as f64, "{kind}: {differ} of {count}");
+        let (some, rate) = match kind.as_str() {
+            "attention" | "layer_norm" | "softmax" => (4.0, IRRATIONAL),
+            _ => (1.0, CLEAR),
+        };
+        assert!(*differ as f64 <= some + rate * *count as f64, "{kind}: {differ} of {count}");
     }
 }
 
@@ -182,18 +187,19 @@ fn known_networks_are_within_one_step() {
     assert_eq!(all_within("networks", &found), 2, "{found:?}");
 }
 
-/// Points of the specs, with random weights. Where a runtime rounds a tie otherwise, that one step
-/// grows on its way through the twenty layers and more behind it, the more so in networks that are
-/// not trained: from end to end it is the shallower ones that are held to one step.
+/// Points of the specs, with random weights. Where layer norm or attention comes so close to a tie that
+/// 32 bits do not tell, that one step grows on its way through the layers behind it.
 #[test]
 fn points_are_within_one_step() {
-    let cases = |spec| points(spec, count(6)).into_iter().map(|(name, n)| (name, n, 2)).collect::<Vec<_>>();
-    let found = compare(&cases("fashion"));
+    let cases = |spec, few| -> Vec<(String, Network, usize)> {
+        points(spec, count(few)).into_iter().map(|(name, n)| (name, n, 2)).collect()
+    };
+    let found = compare(&cases("fashion", 6));
     let good = all_within("points of fashion", &found);
-    assert!(good * 20 >= found.len() * 19, "{found:?}");
-    let found = compare(&cases("hytnas"));
+    assert!(good == found.len(), "{found:?}");
+    let found = compare(&cases("hytnas", 12));
     let good = all_within("points of hytnas", &found);
-    assert!(good * 4 >= found.len() * 3, "{found:?}");
+    assert!(good * 5 >= found.len() * 4, "{found:?}");
 }
 
 #[test]
@@ -226,7 +232,7 @@ fn fashion(project: &Project, part: &str, step: usize, count: usize) -> Vec<f32>
 }
 
 /// Trained weights, images of the test set. `HYTC_TRAINED` names the spec of another locked network for
-/// Fashion-MNIST.
+/// Fashion-MNIST, `HYTC_IMAGES` says how many images.
 #[test]
 fn a_trained_network_is_within_one_step() {
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/classify/fashion.hyt");
@@ -240,7 +246,8 @@ fn a_trained_network_is_within_one_step() {
     let bound = project.bind_int8(&design, &weights).unwrap();
     let calibration = calibrate(&bound, &fashion(&project, "train-images-idx3-ubyte.gz", 234, 256)).unwrap();
     let q = quantise(&bound, &calibration, project.pixel_scale().unwrap()).unwrap();
-    let images = fashion(&project, "test-images-idx3-ubyte.gz", 1, 500);
+    let count = std::env::var("HYTC_IMAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(500);
+    let images = fashion(&project, "test-images-idx3-ubyte.gz", 1, count);
     let found = compare_all(&[Case { name: "trained".into(), q, images }]);
     all_within("trained networks", &found);
     assert!(found[0].within * 100 >= found[0].count * 99, "{found:?}");
