@@ -9,6 +9,7 @@
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod calibrate;
+mod clear;
 mod equalise;
 mod forward;
 mod histogram;

@@ -1,6 +1,7 @@
 //! Integers for every step.
 
 use super::calibrate::{Calibration, Range};
+use super::clear;
 use super::scale::{add_factors, rescale, round, Scale};
 use super::{Dense, Quantised, QuantisedOp, QuantisedStep};
 use crate::codes;
@@ -135,6 +136,10 @@ impl Work<'_> {
                 let inputs = (0..self.step.inputs.len()).map(|i| self.input(i).margin(y, |v| v));
                 inputs.fold(0.5, f64::min)
             }),
+            Kernel::Add | Kernel::AddChannels => clear::sum(x, self.input(1), before),
+            Kernel::Mul | Kernel::MulChannels | Kernel::MatMul | Kernel::GlobalAvgPool => {
+                clear::product(before, |y| self.factor(y))
+            }
             _ => before,
         };
         let op = self.op(before)?;
@@ -147,6 +152,15 @@ impl Work<'_> {
             }
         };
         Ok((QuantisedStep { op, before, table }, output))
+    }
+
+    /// What the step multiplies its exact sums by, where that is one number.
+    fn factor(&self, y: Scale) -> f64 {
+        let (sx, sy) = (f64::from(self.input(0).scale), f64::from(y.scale));
+        match self.step.kernel {
+            Kernel::GlobalAvgPool => sx / (self.fact(0).rows().max(1) as f64 * sy),
+            _ => sx * f64::from(self.input(1).scale) / sy,
+        }
     }
 
     fn op(&self, y: Scale) -> Checked<QuantisedOp> {
@@ -183,7 +197,7 @@ impl Work<'_> {
                 if fact.rows() > 1 << 23 {
                     return Err(self.wrong("its mean is over more than 2^23 values"));
                 }
-                QuantisedOp::GlobalAvgPool(self.rescale(sx / (fact.rows().max(1) as f64 * sy))?)
+                QuantisedOp::GlobalAvgPool(self.rescale(self.factor(y))?)
             }
             Kernel::Add | Kernel::AddChannels => {
                 let factors = add_factors(sx / sy, sb / sy);
@@ -192,12 +206,12 @@ impl Work<'_> {
                 })?;
                 QuantisedOp::Add { a, b, shift }
             }
-            Kernel::Mul | Kernel::MulChannels => QuantisedOp::Mul(self.rescale(sx * sb / sy)?),
+            Kernel::Mul | Kernel::MulChannels => QuantisedOp::Mul(self.rescale(self.factor(y))?),
             Kernel::MatMul => {
                 if fact.channels() > 1 << 15 {
                     return Err(self.wrong("its sums are of more than 32768 products"));
                 }
-                QuantisedOp::MatMul(self.rescale(sx * sb / sy)?)
+                QuantisedOp::MatMul(self.rescale(self.factor(y))?)
             }
             Kernel::Concat => {
                 let table = |i: usize| {
@@ -242,10 +256,7 @@ impl Work<'_> {
             if scale == 0.0 {
                 scale = sy / (sx * f64::from(1 << 16));
             }
-            // What a file in ONNX says.
-            if (scale as f32).is_normal() {
-                scale = f64::from(scale as f32);
-            }
+            let scale = clear::weight(scale, y, |weight| factor_of(x, weight, y));
             let first = o / (outputs / groups.max(1)).max(1) * depth;
             let (mut sum, mut size, mut lost) = (0i64, 0i64, 0.0);
             for (i, &w) in row.iter().enumerate() {

@@ -257,9 +257,14 @@ impl<'a> Builder<'a> {
         quantise::weight(self, q, x, step, position, layout, shape)
     }
 
+    /// Whether the graph is of integers.
+    pub fn is_int8(&self) -> bool {
+        matches!(self.source, Source::Int8(_))
+    }
+
     /// Whether the current step adds a bias: in int8 all layers do, to make up for rounded weights.
     pub fn has_bias(&self, bias: bool) -> bool {
-        bias || matches!(self.source, Source::Int8(_))
+        bias || self.is_int8()
     }
 
     /// The scales that the result of the current step goes through: before its activation, where

@@ -138,6 +138,17 @@ fn linear(b: &mut Builder, step: &Step, x: &str, fact: Fact, bias: bool) -> Emit
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         return Ok(b.node("Gemm", &inputs, vec![attr("transB", 1)]));
     }
+    if let (Fact::Tokens { groups, tokens, dim, .. }, true) = (fact, b.is_int8()) {
+        // As a matrix, for `Gemm`: runtimes add its bias to the sums of integers and multiply once. After
+        // `MatMul`, whose bias is a node of its own, they do it in floating point.
+        let rows = b.ints(&[-1, int(dim)]);
+        let x = b.node("Reshape", &[x, &rows], vec![]);
+        let (weight, bias) = (b.weight(step, 0, Layout::AsIs)?, b.weight(step, 1, Layout::AsIs)?);
+        let y = b.node("Gemm", &[&x, &weight, &bias], vec![attr("transB", 1)]);
+        let out = b.fact(step.output, step.span)?.channels();
+        let shape = b.ints(&[-1, int(groups), int(tokens), int(out)]);
+        return Ok(b.node("Reshape", &[&y, &shape], vec![]));
+    }
     let weight = b.weight(step, 0, Layout::Transposed)?;
     let product = b.node("MatMul", &[x, &weight], vec![]);
     if !bias {
