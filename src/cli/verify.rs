@@ -145,16 +145,17 @@ fn table(verified: &Verified) -> Result<(), Failure> {
         (int8.accuracy - verified.accuracy) * 100.0
     ))?;
     out(format_args!(
-        "{:22} {:>14} {:>14} {:>10} {:>10}",
-        "", "most steps", "differing", "agreement", "accuracy"
+        "{:22} {:>14} {:>11} {:>11} {:>10} {:>10}",
+        "", "most steps", "differing", "beyond one", "agreement", "accuracy"
     ))?;
     for c in &int8.comparisons {
         out(format_args!(
-            "{:22} {:>7} (of {}) {:>14} {:>10} {:>10}",
+            "{:22} {:>7} (of {}) {:>11} {:>11} {:>10} {:>10}",
             c.what,
             c.steps.largest,
             c.allowed,
-            format!("{:.4} %", c.steps.differing * 100.0),
+            format!("{:.3} %", c.steps.differing * 100.0),
+            format!("{:.3} %", c.steps.beyond_one * 100.0),
             percent(c.steps.argmax_agreement),
             percent(c.accuracy)
         ))?;

@@ -47,7 +47,7 @@ impl Verified {
     pub fn passed(&self) -> bool {
         let mut int8 = self.int8.iter().flat_map(|i| &i.comparisons);
         self.comparisons.iter().all(|c| c.agreement.within(self.tolerance))
-            && int8.all(|c| c.steps.largest <= c.allowed)
+            && int8.all(ComparisonInt8::passed)
     }
 }
 
@@ -64,6 +64,11 @@ pub struct VerifiedInt8 {
     pub onnx_not_run: bool,
 }
 
+/// The part of the results that may be more than a step apart in a runtime that computes in 32-bit
+/// floating point: where that meets a tie in a layer norm or attention, one step in the middle of the network
+/// can become several at its end. See `docs/arithmetic.md`.
+const BEYOND: f64 = 0.01;
+
 /// One comparison with the integer interpreter.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct ComparisonInt8 {
@@ -76,6 +81,16 @@ pub struct ComparisonInt8 {
     /// How well it agrees.
     #[serde(flatten)]
     pub steps: Steps,
+}
+
+impl ComparisonInt8 {
+    /// The crate is exact; of what ONNX Runtime finds 1 % may be further off than a step, but no result
+    /// may be none.
+    fn passed(&self) -> bool {
+        let steps = &self.steps;
+        steps.largest <= self.allowed
+            || self.allowed > 0 && steps.beyond_one <= BEYOND && steps.largest < u32::MAX
+    }
 }
 
 /// What to compare on.
