@@ -130,7 +130,7 @@ fn by_full_path(given: Vec<(String, serde_json::Value)>) -> Result<Values, Failu
     for (path, value) in given {
         let full = if path.starts_with("space.") { path } else { format!("space.{path}") };
         if values.contains_key(&full) {
-            let help = "give it one value; every network has one".to_string();
+            let help = "leave one of the two out".to_string();
             return Err(wrong([(format!("`{full}` is given twice"), help)]));
         }
         values.insert(full, value);
