@@ -268,8 +268,13 @@ fn a_lock_that_is_not_current_is_refused_and_said_why() {
         assert!(said.contains(&format!("`{part}` of the spec has changed")), "{said}");
         assert!(said.contains("net.hyt.lock") && said.contains("help:"), "{said}");
         assert!(lab.fail("verify net.hyt", 1).contains(&format!("`{part}` of the spec has changed")));
+        // Others go on, and say so.
+        let said = lab.succeed("cost net.hyt --json").err;
+        let why = format!("note: `net.hyt.lock` is not current: `{part}` of the spec has changed");
+        assert!(said.contains(&why) && said.contains(" is taken"), "{said}");
     }
     lab.write("net.hyt", SPEC);
+    assert_eq!(lab.succeed("cost net.hyt").err, "");
     // Other images.
     let images = lab.read("images/test-images-idx3-ubyte");
     write_idx(&lab.path("images/test"), 60, 3);
@@ -308,7 +313,9 @@ fn a_lock_that_is_not_current_is_refused_and_said_why() {
     assert!(said.contains("--research"), "what to do: {said}");
 
     lab.write("net.hyt.lock", "format: 1\nhytc: [\n");
-    assert!(lab.fail("compile net.hyt", 1).contains("is no usable lock file"));
+    for line in ["compile net.hyt", "cost net.hyt", "cost net.hyt --point width=4"] {
+        assert!(lab.fail(line, 1).contains("is no usable lock file"), "{line}");
+    }
     std::fs::remove_file(lab.path("net.hyt.lock")).unwrap();
     let said = lab.fail("compile net.hyt --locked", 3);
     assert!(said.contains("`net.hyt.lock` does not exist"), "{said}");
@@ -329,6 +336,15 @@ fn verify_compares_all_forms() {
     let said = lab.run("verify net.hyt --images 8 --tolerance 1e-12");
     assert_eq!(said.code, Some(4), "{}{}", said.out, said.err);
     assert!(said.out.contains("8 test images") && said.err.contains("differ by more"), "{}", said.err);
+    // A Python without the packages.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        lab.write("bare", "#!/bin/sh\nexec python3 -S -E \"$@\"\n");
+        std::fs::set_permissions(lab.path("bare"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let said = lab.fail("verify net.hyt --images 2 --onnxruntime ./bare", 1);
+        assert!(said.contains("-m pip install numpy onnxruntime"), "{said}");
+    }
 }
 
 #[test]
@@ -361,6 +377,8 @@ fn a_folder_that_cannot_be_written_to_is_told_before_the_search() {
     let lab = Lab::new();
     lab.write("file", "in the way");
     assert!(lab.fail("compile net.hyt --out file/out", 1).contains("`file/out` cannot be made"));
+    let said = lab.fail("compile net.hyt --out file", 2);
+    assert!(said.contains("`--out file` is a file") && said.contains("name a folder"), "{said}");
     assert!(lab.outcomes().is_empty());
 }
 
@@ -449,12 +467,14 @@ fn other_verbs_and_what_programs_read_of_them() {
     assert_eq!(cost["macs"], 36 * 72 + 24);
     assert_eq!(cost["weight_bytes"], 4 * 107);
     assert!(lab.succeed("cost net.hyt").out.contains("linear"));
-    assert!(lab.fail("cost net.hyt --point width=7", 1).contains("7"));
+    assert!(lab.fail("cost net.hyt --point width=7", 2).contains("7"));
 
     assert!(lab.succeed("graph net.hyt").out.contains("global_avg_pool"));
     assert!(lab.succeed("graph net.hyt --format dot").out.starts_with("digraph"));
     lab.succeed("graph net.hyt --point mixer=deep --out net.svg");
     assert!(lab.read("net.svg").starts_with(b"<svg"));
+    lab.succeed("graph net.hyt --out NET.SVG");
+    assert!(lab.read("NET.SVG").starts_with(b"<svg"));
 
     assert!(lab.succeed("check net.hyt").out.contains("no errors"));
     assert_eq!(lab.succeed("check net.hyt --json").json(), serde_json::json!([]));
@@ -709,6 +729,156 @@ fn numbers_that_mean_nothing_are_a_wrong_command_line() {
     ] {
         lab.fail(line, 2);
     }
+}
+
+#[test]
+fn names_that_nothing_has_come_with_the_likely_one() {
+    let lab = Lab::new();
+    for (line, wanted) in [
+        ("bench net.hyt --target cortexm4", "did you mean `cortex-m4`?"),
+        ("bench net.hyt --target hots", "did you mean `host`?"),
+        ("bench net.hyt", "with one of cortex-m0"),
+        ("bench hytns", "did you mean `hytc bench search --problem hytnas`?"),
+        ("bench serch", "did you mean `hytc bench search`?"),
+        ("bench search --problem hytns", "did you mean `hytnas`?"),
+        ("bench search --algorithm mbo", "did you mean `mobo`?"),
+        ("bench search --surrogate frest", "did you mean `forest`?"),
+        ("dump net.hyt --pass fus", "did you mean `fuse`?"),
+    ] {
+        let said = lab.fail(line, 2);
+        assert!(said.contains(wanted) && said.contains("help:"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn options_of_bench_that_do_not_go_together_are_refused() {
+    let lab = Lab::new();
+    for (line, wanted) in [
+        ("--target aarch64 --seconds 1", "`--seconds` go with `--target host` only"),
+        ("--target aarch64 --native", "`--native`, `--peers` and `--seconds` go with"),
+        ("--target aarch64 --peers python3", "`--peers` and `--seconds` go with"),
+        ("--target aarch64 --precision float", "run int8 only"),
+        ("--target host --peers python3 --native", "do not go with `--peers`"),
+        ("--target host --peers python3 --precision int8", "do not go with `--peers`"),
+    ] {
+        let said = lab.fail(&format!("bench net.hyt {line}"), 2);
+        assert!(said.contains(wanted) && said.contains("help:"), "{line}: {said}");
+    }
+}
+
+/// What a point on the command line cannot mean, and what to write instead.
+#[test]
+fn wrong_points_are_refused() {
+    let lab = Lab::new();
+    let spec = SPEC.replace("separable(width * 2)", "separable(width * choice(1, 2), kernel = choice(3, 5))");
+    lab.write("net.hyt", &spec);
+    let form = "write `--point path=value,..`, such as `--point mixer=deep`, or name a JSON file";
+    for (point, wanted, help) in [
+        ("", "`--point` names no decision", form),
+        ("width", "`--point width` is neither a list of decisions nor a file", form),
+        ("width=", "`width=` is not of the form path=value", form),
+        ("width=4,mixer", "`mixer` is not of the form path=value", form),
+        ("width=4,space.width=8", "`space.width` is given twice", "leave one of the two out"),
+        ("widht=4", "the space has no decision `space.widht`", "did you mean `space.width`?"),
+        ("kernel=3", "no decision `space.kernel`", "did you mean `space.mixer.deep.kernel`?"),
+        // Nothing is like it but that all paths begin with `space.`.
+        ("depth=3", "no decision `space.depth`", "the decisions are space.width, space.mixer,"),
+        ("width=5", "`space.width` has no value `5`", "it is one of 4, 6, 8"),
+        (
+            "mixer=shallow,mixer.deep.kernel=3",
+            "the network asked for does not decide `space.mixer.deep.kernel`",
+            "write `space.mixer=deep`, or leave `space.mixer.deep.kernel` out",
+        ),
+    ] {
+        let out = lab.command("cost net.hyt --point").arg(point).output().unwrap();
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(2), "{point}: {said}");
+        assert!(said.contains(wanted) && said.contains(&format!("= help: {help}")), "{point}: {said}");
+    }
+    // A default that does not decide it is one of them too.
+    lab.write("turned.hyt", &spec.replace("one_of mixer {", "one_of mixer {\n        none: relu"));
+    let said = lab.fail("cost turned.hyt --point mixer.deep.kernel=3", 2);
+    assert!(said.contains("help: write `space.mixer=deep` too, or leave it out"), "{said}");
+    lab.succeed("cost turned.hyt --point mixer.deep.kernel=3,mixer=deep");
+    // A file is no part of the command line.
+    lab.write("point.json", "{\"widht\": 4}");
+    assert!(lab.fail("cost net.hyt --point point.json", 1).contains("did you mean `space.width`?"));
+}
+
+/// Everything that a target needs is looked for before anything is built.
+#[test]
+fn missing_cross_tools_are_named_with_the_command_that_installs_them() {
+    let lab = Lab::new();
+    for (cross, target, wanted) in [
+        (
+            "/nowhere",
+            "cortex-m4",
+            &[
+                "`/nowhere/tc/bin/rustc`",
+                "`qemu-system-arm`",
+                "setup-cross.sh /nowhere thumbv7em-none-eabihf`",
+            ],
+        ),
+        (
+            "/nowhere",
+            "aarch64",
+            &[
+                "`aarch64-linux-gnu-gcc`",
+                "`qemu-aarch64`",
+                "setup-cross.sh /nowhere aarch64-unknown-linux-gnu`",
+            ],
+        ),
+        // Set to nothing is not set.
+        ("", "armv7", &["`arm-linux-gnueabihf-gcc`", "`qemu-arm`", "setup-cross.sh /opt/hyt-cross armv7-"]),
+    ] {
+        let mut command = lab.command("bench net.hyt --images 1 --target");
+        let out =
+            command.arg(target).env("HYTC_CROSS", cross).env("PATH", lab.path("images")).output().unwrap();
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        assert!(wanted.iter().all(|w| said.contains(w)), "{said}");
+    }
+}
+
+/// A network may leave nothing to compute.
+#[test]
+fn a_network_without_a_step_is_measured() {
+    let lab = Lab::new();
+    let task = "task {\n    input = image(1, 1, 3)\n    classes = [\"a\", \"b\", \"c\"]\n}\n";
+    for space in ["flatten", "identity > flatten", "global_avg_pool"] {
+        lab.write("net.hyt", &format!("{task}space {{\n    {space}\n}}\n"));
+        for precision in ["int8", "float"] {
+            let line = format!("bench net.hyt --target host --seconds 0.02 --json --precision {precision}");
+            let found = lab.succeed(&line).json();
+            assert!(found["nanoseconds"].is_number() && found["arena_bytes"].is_number(), "{found:#}");
+        }
+    }
+}
+
+#[test]
+fn images_that_are_not_here_are_noted_by_check() {
+    let lab = Lab::new();
+    assert_eq!(lab.succeed("check net.hyt").err, "");
+    std::fs::rename(lab.path("images"), lab.path("away")).unwrap();
+    let said = lab.succeed("check net.hyt");
+    assert!(said.out.contains("no errors"), "{}", said.out);
+    for (line, set) in [(5, "train"), (6, "test")] {
+        let note = format!("note: net.hyt:{line}: the images `images/{set}` are not here");
+        assert!(said.err.contains(&note), "{}", said.err);
+    }
+    assert_eq!(lab.succeed("check net.hyt --json").json(), serde_json::json!([]));
+}
+
+/// Where numbers have hundreds of digits, an exponent says how many.
+#[test]
+fn points_beyond_counting_are_said_with_an_exponent() {
+    let lab = Lab::new();
+    let blocks =
+        (0..60).map(|i| format!("let w{i} = choice(4, 6, 8)\n    conv(w{i}, 3)\n    ")).collect::<String>();
+    lab.write("net.hyt", &SPEC.replace("conv_bn(", &format!("{blocks}conv_bn(")));
+    assert!(lab.succeed("space net.hyt").out.contains(" decisions, 2.54e29 points"));
+    let exact = lab.succeed("space net.hyt --json").json()["size"].as_str().unwrap().to_string();
+    assert_eq!((exact.len(), &exact[..3]), (30, "254"));
 }
 
 #[test]

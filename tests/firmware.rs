@@ -67,7 +67,7 @@ struct Tools {
 
 impl Tools {
     fn find() -> Tools {
-        let prefix = std::env::var_os("HYTC_CROSS").map_or("/opt/hyt-cross".into(), PathBuf::from);
+        let prefix = hytc::target::Toolchain::prefix();
         let library = prefix.join("root/usr/lib/rustlib").join(TRIPLE).join("lib");
         assert!(
             library.exists(),

@@ -7,6 +7,7 @@ mod common;
 
 use common::python::python;
 use hytc::project::Lock;
+use hytc::quant::REVISION;
 use hytc::weights::Weights;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
@@ -147,6 +148,46 @@ fn int8_asked_for_later_is_measured_where_the_images_are() {
     let (_, err) = lab.succeed("compile net.hyt");
     assert!(!err.contains("measuring"), "{err}");
     assert_eq!(lab.json("out/net.json"), measured);
+}
+
+/// A later hytc may compute int8 otherwise: an accuracy of another revision is measured anew, or left out.
+#[test]
+fn an_accuracy_of_another_arithmetic_is_not_kept() {
+    let lab = Lab::new(&format!("{SPEC}{EMIT}"));
+    lab.succeed("compile net.hyt");
+    let read = |name: &str| std::fs::read(lab.path(name)).unwrap();
+    let (fresh, summary, onnx) = (read("net.hyt.lock"), lab.json("out/net.json"), read("out/net-int8.onnx"));
+    let text = String::from_utf8(fresh.clone()).unwrap();
+    let lock = Lock::parse(&text).unwrap();
+    assert_eq!(lock.chosen.metrics.int8_revision, Some(REVISION));
+    for revision in [None, Some(REVISION - 1), Some(REVISION + 1)] {
+        let mut old = lock.clone();
+        old.chosen.metrics.accuracy_int8 = Some(0.125);
+        old.chosen.metrics.int8_revision = revision;
+        let old = old.print().unwrap();
+        std::fs::write(lab.path("net.hyt.lock"), &old).unwrap();
+        for (from, to) in [("train", "away"), ("test", "gone")] {
+            std::fs::rename(lab.path(from), lab.path(to)).unwrap();
+        }
+        let (out, err) = lab.succeed("compile net.hyt");
+        assert!(
+            out.contains("(not measured in int8)") && err.contains("the images are not here"),
+            "{out}{err}"
+        );
+        let of = revision.map_or("without a revision".to_string(), |r| format!("of revision {r} "));
+        assert!(err.contains(&of) && err.contains(&format!("by revision {REVISION}")), "{err}");
+        assert!(lab.json("out/net.json")["accuracy_int8"].is_null());
+        assert_eq!(read("net.hyt.lock"), old.into_bytes(), "nothing was measured");
+        for (from, to) in [("away", "train"), ("gone", "test")] {
+            std::fs::rename(lab.path(from), lab.path(to)).unwrap();
+        }
+        let (_, err) = lab.succeed("compile net.hyt");
+        assert!(err.contains("measuring int8"), "{err}");
+        assert_eq!(read("net.hyt.lock"), fresh);
+        assert_eq!((lab.json("out/net.json"), read("out/net-int8.onnx")), (summary.clone(), onnx.clone()));
+    }
+    let (_, err) = lab.succeed("compile net.hyt");
+    assert!(!err.contains("revision"), "{err}");
 }
 
 /// One channel of the pixels can be so much wider that the others have no step left: int8 is no better than

@@ -7,13 +7,13 @@ mod common;
 
 use common::compile::write;
 use common::int8::{convolutions, count, hybrid, metadata, mobilenet, points, quantised, quantised_images};
+use common::net::Net;
 use common::random_net::random_net;
 use hytc::emit::rust::emit_int8;
-use hytc::graph::Network;
+use hytc::graph::{Network, Op};
 use hytc::lower::plan;
 use hytc::quant::interpret::interpret;
-use hytc::target::{measure, BenchError, Board, Measured, BOARDS};
-use std::path::PathBuf;
+use hytc::target::{measure, BenchError, Board, Measured, Toolchain, BOARDS};
 use std::process::Command;
 
 /// Measures and compares; `None` where no scale holds the network or the board's memory does not suffice.
@@ -75,6 +75,18 @@ fn random_networks_and_points_on_every_target() {
     assert!(measured > 0);
 }
 
+/// A network that leaves nothing to compute: its steps take next to no instructions.
+#[test]
+fn a_network_without_a_step() {
+    let (mut n, x) = Net::new(3, 1, 1);
+    let x = n.op(Op::Flatten, &[x]);
+    let network = n.finish(x);
+    for board in &BOARDS {
+        let m = checked("nothing", &network, board, 2).unwrap();
+        assert!(m.layers.iter().all(|l| l.instructions < 100), "{}: {m:?}", board.name);
+    }
+}
+
 /// The crates that no board runs too: WebAssembly, and the machine of these tests.
 const TRIPLES: [&str; 8] = [
     "thumbv6m-none-eabi",
@@ -90,7 +102,7 @@ const TRIPLES: [&str; 8] = [
 /// Attention and convolutions of every kind, compiled without a word for every target.
 #[test]
 fn crates_compile_for_every_target() {
-    let prefix = std::env::var_os("HYTC_CROSS").map_or("/opt/hyt-cross".into(), PathBuf::from);
+    let prefix = Toolchain::prefix();
     let folder = tempfile::tempdir().unwrap();
     for (name, network) in [("attention", hybrid()), ("convolution", convolutions())] {
         let q = quantised(&network, 7).unwrap();

@@ -218,7 +218,7 @@ impl<'a, 'f> Reader<'a, 'f> {
             let shown = |x: f64| match dimension {
                 Dimension::Fraction => format!("{}%", (x * 1e5).round() / 1e3),
                 Dimension::Time => format!("{x} s"),
-                _ => x.to_string(),
+                _ => crate::syntax::print_number(x),
             };
             let help = format!("it must lie between {} and {}", shown(*range.start()), shown(*range.end()));
             self.found.push(Diagnostic::error(codes::VALUE, e.span, m).help(help));
@@ -232,7 +232,11 @@ impl<'a, 'f> Reader<'a, 'f> {
         let x = self.number(key, Dimension::Plain, range)?;
         if x.fract() != 0.0 {
             let span = self.expr(key).map(|e| e.span).unwrap_or_default();
-            let d = Diagnostic::error(codes::VALUE, span, format!("`{key}` is {x}"));
+            let d = Diagnostic::error(
+                codes::VALUE,
+                span,
+                format!("`{key}` is {}", crate::syntax::print_number(x)),
+            );
             self.found.push(d.help("it must be a whole number"));
             return None;
         }

@@ -108,7 +108,7 @@ fn image(e: &Expr, found: &mut Vec<Diagnostic>) -> Option<(usize, usize, usize)>
         let x = quantity(&arg.value, Dimension::Plain, found)?;
         let channels = limit == 3.0;
         if x < 1.0 || x > limit || x.fract() != 0.0 || (channels && x == 2.0) {
-            let m = format!("an image cannot be {x} in this dimension");
+            let m = format!("an image cannot be {} in this dimension", crate::syntax::print_number(x));
             let help = if channels {
                 "channels are 1 (gray) or 3 (colour)"
             } else {

@@ -16,7 +16,7 @@ const TOLERANCE: f32 = 1e-4;
 
 impl Bench<'_> {
     fn options(&self) -> Options {
-        Options { native: self.args.native, seconds: self.args.seconds }
+        Options { native: self.args.native, seconds: self.seconds() }
     }
 
     pub(super) fn host_int8(&self) -> Done {
@@ -76,7 +76,7 @@ impl Bench<'_> {
 
     /// hytc's code, ONNX Runtime and tract, one after the other.
     pub(super) fn peers(&self, python: &Path) -> Done {
-        let (project, seconds) = (&self.project, self.args.seconds);
+        let (project, seconds) = (&self.project, self.seconds());
         let Fact::Map { c, h, w } = self.design.network.input_fact() else {
             return Err(Failure::new(super::common::error("the network takes no image")));
         };

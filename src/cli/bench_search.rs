@@ -1,6 +1,6 @@
 //! `hytc bench search`
 
-use super::common::{error, out};
+use super::common::{error, out, unknown};
 use super::{Done, Failure};
 use crate::bench::{quartiles, Bench, Run, Sources, PROBLEMS};
 use crate::check::spec::{Algorithm, Surrogate};
@@ -54,15 +54,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Done {
-    let algorithm = Algorithm::named(&args.algorithm).ok_or_else(|| {
-        let names = Algorithm::ALL.map(|a| a.name()).join(", ");
-        Failure::new(error(format!("there is no search algorithm `{}`; there are {names}", args.algorithm)))
-    })?;
-    let surrogate = Surrogate::named(&args.surrogate).ok_or_else(|| {
-        let names = Surrogate::ALL.map(|s| s.name()).join(", ");
-        Failure::new(error(format!("there is no surrogate `{}`; there are {names}", args.surrogate)))
-    })?;
+    let algorithm = Algorithm::named(&args.algorithm)
+        .ok_or_else(|| unknown("search algorithm", &args.algorithm, &Algorithm::ALL.map(|a| a.name())))?;
+    let surrogate = Surrogate::named(&args.surrogate)
+        .ok_or_else(|| unknown("surrogate", &args.surrogate, &Surrogate::ALL.map(|s| s.name())))?;
     let names: Vec<&str> = match &args.problem {
+        Some(name) if !PROBLEMS.contains(&name.as_str()) => return Err(unknown("problem", name, &PROBLEMS)),
         Some(name) => vec![name],
         None => PROBLEMS.to_vec(),
     };

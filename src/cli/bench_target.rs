@@ -1,6 +1,7 @@
 //! `hytc bench SPEC --target ..`: emitted code measured on an emulated target, or on this machine.
 
-use super::common::{error, failed, open, out, point, print_json, PointArgs, PrecisionArg, SpecArgs};
+use super::common::{error, failed, open, out, print_json, unknown, usage, PrecisionArg, SpecArgs};
+use super::point::{point, PointArgs};
 use super::{exit, Done, Failure};
 use crate::check::spec::Precision;
 use crate::emit::rust::Metadata;
@@ -35,9 +36,9 @@ pub(super) struct Args {
     /// The target
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// The numbers of the emitted code; float only on the host
-    #[arg(long, value_enum, default_value = "int8")]
-    precision: PrecisionArg,
+    /// The numbers of the emitted code; float only on the host [default: int8]
+    #[arg(long, value_enum)]
+    precision: Option<PrecisionArg>,
     /// Weights (safetensors), as `hytc train --out` writes them [default: the locked ones, or random]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -47,9 +48,9 @@ pub(super) struct Args {
     /// On the host: build for this very processor (`-C target-cpu=native`)
     #[arg(long)]
     pub(super) native: bool,
-    /// On the host: seconds of measuring, half of them whole inferences, half step by step
-    #[arg(long, default_value_t = 2.0, value_name = "S", value_parser = seconds)]
-    pub(super) seconds: f64,
+    /// On the host: seconds of measuring, half of them whole inferences, half step by step [default: 2]
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
     /// On the host: time hytc's float and int8 code beside ONNX Runtime's and tract's; a Python with numpy
     /// and onnxruntime (tract is part of hytc with the feature `verify`)
     #[arg(long, value_name = "PYTHON")]
@@ -71,26 +72,32 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn run(args: &Args) -> Done {
-    let names = BOARDS.map(|b| b.name).join(", ");
+    let names: Vec<&str> = BOARDS.iter().map(|b| b.name).chain(["host"]).collect();
     let (Some(spec), Some(target)) = (&args.spec, &args.target) else {
-        let help = format!("write `hytc bench SPEC --target NAME` with one of {names}, host");
-        return Err(Failure::new(format!(
-            "{}\n  = help: {help}",
-            error("there is no spec and target to measure")
-        )));
+        let help = format!("write `hytc bench SPEC --target NAME` with one of {}", names.join(", "));
+        let near = args.spec.as_ref().and_then(|s| s.to_str()).and_then(search_meant);
+        let near = near.map_or(String::new(), |n| format!("did you mean `hytc bench {n}`? Else "));
+        let missing = if args.spec.is_none() { "spec" } else { "`--target`" };
+        return Err(usage(format!("there is no {missing}: what is to be measured?"), near + &help));
     };
     let board = Board::named(target);
     if board.is_none() && target != "host" {
-        let m = format!("there is no target `{target}`; there are {names}, host");
-        return Err(Failure::new(error(m)));
+        return Err(unknown("target", target, &names));
     }
-    if board.is_some() && args.precision == PrecisionArg::Float {
-        return Err(Failure::new(error(
-            "only int8 code can be measured on emulated targets; write `--precision int8`",
-        )));
+    let emulated = board.is_some();
+    if emulated && args.precision == Some(PrecisionArg::Float) {
+        let help = "leave `--precision` out, or write `--target host`";
+        return Err(usage("emulated targets run int8 only", help));
     }
-    if board.is_some() && (args.native || args.peers.is_some()) {
-        return Err(Failure::new(error("`--native` and `--peers` are for `--target host`")));
+    if emulated && (args.native || args.peers.is_some() || args.seconds.is_some()) {
+        let m = "`--native`, `--peers` and `--seconds` go with `--target host` only";
+        return Err(usage(m, "leave them out: on emulated targets instructions are counted, once"));
+    }
+    if args.peers.is_some() && (args.native || args.precision.is_some()) {
+        let m = "`--native` and `--precision` do not go with `--peers`";
+        let help =
+            "leave them out: float and int8 are measured, both with `-C target-cpu=native` and without";
+        return Err(usage(m, help));
     }
     let bench = Bench::new(args, spec)?;
     if let (None, Some(python)) = (board, &args.peers) {
@@ -98,9 +105,22 @@ pub(super) fn run(args: &Args) -> Done {
     }
     match (board, args.precision) {
         (Some(board), _) => bench.emulated(board),
-        (None, PrecisionArg::Int8) => bench.host_int8(),
-        (None, PrecisionArg::Float) => bench.host_float(),
+        (None, Some(PrecisionArg::Float)) => bench.host_float(),
+        (None, _) => bench.host_int8(),
     }
+}
+
+/// What of `hytc bench search` may have been meant by a word in the place of the spec.
+#[cfg(feature = "search")]
+fn search_meant(word: &str) -> Option<String> {
+    use crate::syntax::nearest;
+    let verb = nearest(word, ["search"]).map(str::to_string);
+    verb.or_else(|| nearest(word, crate::bench::PROBLEMS).map(|p| format!("search --problem {p}")))
+}
+
+#[cfg(not(feature = "search"))]
+fn search_meant(_: &str) -> Option<String> {
+    None
 }
 
 pub(super) fn bench_failed(e: BenchError) -> Failure {
@@ -145,6 +165,10 @@ impl<'a> Bench<'a> {
         let scale = network.scale(network.lowered().input());
         let images = self.images.iter().map(|&x| scale.quantise_f32(x)).collect();
         Ok((network, images))
+    }
+
+    pub(super) fn seconds(&self) -> f64 {
+        self.args.seconds.unwrap_or(2.0)
     }
 
     pub(super) fn image_size(&self) -> usize {

@@ -30,6 +30,7 @@ pub(super) fn run(args: &Args) -> Done {
             let plural = if decisions == 1 { "" } else { "s" };
             let points = super::common::points(&p.checked.space.size());
             let text = format!("{name}: no errors, {decisions} decision{plural}, {points}");
+            note_missing(&p);
             (p.warnings, p.sources, text)
         }
         Err(ProjectError::Spec(found)) => (found.0, found.1, String::new()),
@@ -50,3 +51,20 @@ pub(super) fn run(args: &Args) -> Done {
     out(format_args!("{summary}"))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Says which images are not here. A spec is checked on machines without them too.
+#[cfg(feature = "data")]
+fn note_missing(project: &Project) {
+    let missing = crate::data::missing(&project.checked.spec.task, project.dir());
+    for source in missing {
+        let (line, _) = project.sources.line_column(source.span);
+        let (spec, path) = (project.path.display(), project.dir().join(&source.path));
+        say(format_args!(
+            "note: {spec}:{line}: the images `{}` are not here; training needs them",
+            path.display()
+        ));
+    }
+}
+
+#[cfg(not(feature = "data"))]
+fn note_missing(_: &Project) {}

@@ -1,10 +1,10 @@
-//! What several verbs need: opening a spec, naming a point, printing.
+//! What several verbs need: opening a spec, saying what is wrong, printing.
 
-use super::Failure;
+use super::{exit, Failure};
 use crate::diag::{self, Diagnostic};
-use crate::project::{LockState, Project, ProjectError};
+use crate::project::{Project, ProjectError};
 use crate::source::Sources;
-use crate::space::{Point, Size};
+use crate::space::Size;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,6 @@ use std::path::{Path, PathBuf};
 pub(super) struct SpecArgs {
     /// The spec, a .hyt file
     pub(super) spec: PathBuf,
-}
-
-/// Which network of the space is meant.
-#[derive(clap::Args)]
-pub(super) struct PointArgs {
-    /// The network: `path=value,..` or a JSON file of decisions (such as a compile's result);
-    /// decisions that are not named keep the default's value [default: the locked network, else the
-    /// first of the space]
-    #[arg(long, value_name = "DECISIONS|FILE")]
-    point: Option<String>,
 }
 
 /// The numbers of emitted code.
@@ -57,7 +47,7 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
 /// `1 point`, `6 points`
 pub(super) fn points(size: &Size) -> String {
     let one = matches!(size, Size::Exact(n) if *n == 1u32.into());
-    format!("{size} point{}", if one { "" } else { "s" })
+    format!("{size:#} point{}", if one { "" } else { "s" })
 }
 
 /// Diagnostics as text for standard error.
@@ -84,6 +74,25 @@ pub(super) fn error(message: impl std::fmt::Display) -> String {
     }
 }
 
+/// A wrong command line: what is wrong, and what to write instead.
+pub(super) fn usage(message: impl std::fmt::Display, help: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("{}\n  = help: {help}", error(message))).code(exit::USAGE)
+}
+
+/// A name on the command line that nothing has; `what` it should be the name of.
+pub(super) fn unknown(what: &str, name: &str, known: &[&str]) -> Failure {
+    usage(
+        format!("there is no {what} `{name}`"),
+        format!("{}there are {}", meant(name, known), known.join(", ")),
+    )
+}
+
+/// `did you mean ..? `, if one is near enough.
+pub(super) fn meant(name: &str, known: &[&str]) -> String {
+    let near = crate::syntax::nearest(name, known.iter().copied());
+    near.map_or(String::new(), |n| format!("did you mean `{n}`? "))
+}
+
 impl From<ProjectError> for Failure {
     fn from(e: ProjectError) -> Failure {
         match e {
@@ -105,57 +114,6 @@ pub(super) fn open(args: &SpecArgs) -> Result<Project, Failure> {
 /// Diagnostics of a project as a failure.
 pub(super) fn failed(project: &Project) -> impl Fn(Vec<Diagnostic>) -> Failure + '_ {
     |found| Failure::new(rendered(&found, &project.sources))
-}
-
-/// The point that is meant, and where it comes from in a few words.
-pub(super) fn point(project: &Project, args: &PointArgs) -> Result<(Point, &'static str), Failure> {
-    let space = &project.checked.space;
-    let locked = match project.lock(None) {
-        Ok(LockState::Current(lock) | LockState::Stale(lock, _)) => {
-            space.point(&lock.chosen.decisions, None).ok()
-        }
-        _ => None,
-    };
-    let Some(text) = &args.point else {
-        return Ok(match locked {
-            Some(p) => (p, "the locked network"),
-            None => (space.first_point(), "the first network of the space"),
-        });
-    };
-    let values = if text.contains('=') { from_list(text)? } else { from_file(Path::new(text))? };
-    let fill = locked.unwrap_or_else(|| space.first_point());
-    let point = space.point(&values, Some(&fill)).map_err(|found| {
-        // The place in the spec says nothing about a mistake on the command line.
-        let lines: Vec<String> =
-            found.iter().map(|d| format!("{}\n  = help: {}", error(&d.message), d.help)).collect();
-        Failure::new(lines.join("\n"))
-    })?;
-    Ok((point, "the network asked for"))
-}
-
-type Values = serde_json::Map<String, serde_json::Value>;
-
-fn from_list(text: &str) -> Result<Values, Failure> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .map(|part| match part.split_once('=') {
-            Some((path, value)) => Ok((path.trim().to_string(), value.trim().into())),
-            None => Err(Failure::new(error(format!("`{part}` is not of the form path=value")))),
-        })
-        .collect()
-}
-
-fn from_file(path: &Path) -> Result<Values, Failure> {
-    let wrong =
-        |why: String| Failure::new(error(format!("`{}` cannot be read as decisions: {why}", path.display())));
-    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-    let decisions = value.get("decisions").cloned().unwrap_or(value);
-    match decisions {
-        serde_json::Value::Object(map) => Ok(map),
-        _ => Err(wrong("it holds no object of values by path".into())),
-    }
 }
 
 /// Prints a line, or lines, on standard output: what a verb gives. A reader who has seen enough and
@@ -198,7 +156,10 @@ pub(super) fn with_decisions(project: &Project, summary: &impl serde::Serialize)
     for entry in front.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
         let Some(point) = entry.remove("point") else { continue };
         if let Ok(point) = serde_json::from_value::<Vec<Option<u32>>>(point) {
-            entry.insert("decisions".into(), project.checked.space.describe(&Point(point)).into());
+            entry.insert(
+                "decisions".into(),
+                project.checked.space.describe(&crate::space::Point(point)).into(),
+            );
         }
     }
     value

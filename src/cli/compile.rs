@@ -1,6 +1,6 @@
 //! `hytc compile`
 
-use super::common::{error, failed, open, out, print_json, say, write_all, SpecArgs};
+use super::common::{error, failed, open, out, print_json, say, usage, write_all, SpecArgs};
 use super::{exit, Done, Failure};
 use crate::check::spec::Precision;
 use crate::project::{Artifact, Design, Lock, LockState, Project};
@@ -44,6 +44,10 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
+    if args.out.exists() && !args.out.is_dir() {
+        let m = format!("`--out {}` is a file, the results need a folder", args.out.display());
+        return Err(usage(m, "name a folder; what does not exist is made"));
+    }
     let data = data_hash(&project)?;
     let (mut lock, design, mut weights) = match project.lock(data.as_deref())? {
         LockState::Current(lock) if !args.research => {
@@ -80,9 +84,9 @@ pub(super) fn run(args: &Args) -> Done {
         let bound = project.bind_int8(&design, &weights).map_err(failed(&project))?;
         if Calibration::load(&bound.lowered, &weights).is_none() {
             calibrate(&project, &design, &mut weights)?;
-            lock.chosen.metrics.accuracy_int8 = None;
+            lock.chosen.metrics.set_int8(None);
         }
-        if lock.chosen.metrics.accuracy_int8.is_none() {
+        if lock.chosen.metrics.current_int8().is_none() {
             measure(&project, args.locked, &mut lock, &design, &weights)?;
         }
     }
@@ -105,7 +109,7 @@ fn print_summary(project: &Project, args: &Args, lock: &Lock, files: &[Artifact]
     for (path, value) in &lock.chosen.decisions {
         out(format_args!("  {path} = {value}"))?;
     }
-    let int8 = match m.accuracy_int8 {
+    let int8 = match m.current_int8() {
         Some(a) => format!(" ({:.2} % in int8)", a * 100.0),
         None if project.wants(Precision::Int8) => " (not measured in int8)".to_string(),
         None => String::new(),
@@ -145,7 +149,8 @@ fn calibrate(project: &Project, design: &Design, weights: &mut Weights) -> Resul
 }
 
 /// Measures int8 where the lock does not say what it is worth (it was written before int8 was asked
-/// for), and adds it to the lock, unless that must stay as it is.
+/// for, or by a hytc whose int8 computes otherwise), and adds it to the lock, unless that must stay as
+/// it is.
 #[cfg(feature = "train")]
 fn measure(
     project: &Project,
@@ -155,6 +160,15 @@ fn measure(
     weights: &Weights,
 ) -> Result<(), Failure> {
     let task = &project.checked.spec.task;
+    let metrics = &lock.chosen.metrics;
+    if metrics.accuracy_int8.is_some() {
+        let of = match metrics.int8_revision {
+            Some(revision) => format!("of revision {revision} of its arithmetic"),
+            None => "of an arithmetic without a revision".to_string(),
+        };
+        let revision = crate::quant::REVISION;
+        say(format_args!("the lock's accuracy of int8 is {of}, this hytc computes by revision {revision}"));
+    }
     if crate::data::absent(task, project.dir()) {
         say("the images are not here: the accuracy of int8 was not measured");
         return Ok(());
@@ -168,7 +182,7 @@ fn measure(
     let found = crate::pipeline::measure_int8(project, design, weights, data.as_ref());
     screen.clear();
     let fail = |e| super::search::failure(project, e);
-    lock.chosen.metrics.accuracy_int8 = found.map_err(fail)?;
+    lock.chosen.metrics.set_int8(found.map_err(fail)?);
     // With the weights: they may have been calibrated just now.
     match lock.chosen.metrics.accuracy_int8 {
         Some(_) if !locked => crate::pipeline::pin(project, lock, weights).map_err(fail),

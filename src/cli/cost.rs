@@ -1,6 +1,7 @@
 //! `hytc cost`
 
-use super::common::{failed, open, out, point, print_json, PointArgs, PrecisionArg, SpecArgs};
+use super::common::{failed, open, out, print_json, PrecisionArg, SpecArgs};
+use super::point::{point, PointArgs};
 use super::Done;
 use crate::check::spec::Precision;
 use crate::cost::{cost, table, timeline};

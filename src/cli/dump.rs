@@ -1,7 +1,8 @@
 //! `hytc dump`
 
-use super::common::{error, failed, open, out, point, PointArgs, SpecArgs};
-use super::{Done, Failure};
+use super::common::{failed, meant, open, out, usage, SpecArgs};
+use super::point::{point, PointArgs};
+use super::Done;
 use crate::lower::{lower_until, PASSES};
 use std::process::ExitCode;
 
@@ -28,9 +29,13 @@ pub(super) fn run(args: &Args) -> Done {
     let last = PASSES.last().map_or("translate", |p| p.name);
     let pass = args.pass.as_deref().unwrap_or(last);
     let lowered = lower_until(&network, pass).ok_or_else(|| {
-        let all = PASSES.iter().map(|p| format!("\n  {}: {}", p.name, p.about)).collect::<String>();
-        let first = "\n  translate: Makes steps of the operators.";
-        Failure::new(error(format!("there is no pass `{pass}`; the passes are{first}{all}")))
+        let names: Vec<&str> = ["translate"].into_iter().chain(PASSES.iter().map(|p| p.name)).collect();
+        let about = PASSES.iter().map(|p| format!("\n  {}: {}", p.name, p.about)).collect::<String>();
+        let help = format!(
+            "{}the passes are\n  translate: Makes steps of the operators.{about}",
+            meant(pass, &names)
+        );
+        usage(format!("there is no pass `{pass}`"), help)
     })?;
     out(lowered.to_string().trim_end())?;
     Ok(ExitCode::SUCCESS)

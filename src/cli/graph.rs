@@ -1,6 +1,7 @@
 //! `hytc graph`
 
-use super::common::{error, failed, open, out, point, PointArgs, SpecArgs};
+use super::common::{error, failed, open, out, SpecArgs};
+use super::point::{point, PointArgs};
 use super::{exit, Done, Failure};
 use crate::graph::draw;
 use std::path::PathBuf;
@@ -37,8 +38,8 @@ pub(super) fn run(args: &Args) -> Done {
     let project = open(&args.spec)?;
     let (point, origin) = point(&project, &args.point)?;
     let network = project.checked.space.network(&point).map_err(failed(&project))?;
-    let ending = args.out.as_ref().and_then(|o| o.extension()?.to_str());
-    let format = match (args.format, ending) {
+    let ending = args.out.as_ref().and_then(|o| Some(o.extension()?.to_str()?.to_ascii_lowercase()));
+    let format = match (args.format, ending.as_deref()) {
         (Some(format), _) => format,
         (None, Some("svg")) => Format::Svg,
         (None, Some("dot" | "gv")) => Format::Dot,

@@ -16,6 +16,7 @@ mod dump;
 mod emitted;
 mod graph;
 mod new;
+mod point;
 #[cfg(feature = "search")]
 mod progress;
 #[cfg(feature = "search")]

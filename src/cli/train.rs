@@ -1,6 +1,7 @@
 //! `hytc train`
 
-use super::common::{error, failed, open, out, point, print_json, PointArgs, SpecArgs};
+use super::common::{error, failed, open, out, print_json, SpecArgs};
+use super::point::{point, PointArgs};
 use super::progress::Screen;
 use super::{Done, Failure};
 use crate::pipeline::{Event, Watch};

@@ -26,19 +26,26 @@ pub fn fingerprint(task: &Task, base: &Path) -> Result<String, DataError> {
 
 /// Whether nothing of the data that a task names is there: neither training nor test images.
 pub fn absent(task: &Task, base: &Path) -> bool {
-    let there = |source: &DataSource| {
-        let path = base.join(&source.path);
-        let Some(prefix) = path.file_name().filter(|_| source.format == DataFormat::Idx) else {
-            return path.symlink_metadata().is_ok();
-        };
-        let prefix = prefix.to_string_lossy().into_owned();
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match std::fs::read_dir(folder) {
-            Ok(mut all) => all.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with(&prefix))),
-            Err(e) => e.kind() != std::io::ErrorKind::NotFound,
-        }
+    let sources = [&task.train, &task.test].into_iter().flatten().count();
+    sources == missing(task, base).len()
+}
+
+/// The sources of a task of which nothing is there.
+pub fn missing<'a>(task: &'a Task, base: &Path) -> Vec<&'a DataSource> {
+    [&task.train, &task.test].into_iter().flatten().filter(|source| !there(source, base)).collect()
+}
+
+fn there(source: &DataSource, base: &Path) -> bool {
+    let path = base.join(&source.path);
+    let Some(prefix) = path.file_name().filter(|_| source.format == DataFormat::Idx) else {
+        return path.symlink_metadata().is_ok();
     };
-    ![&task.train, &task.test].into_iter().flatten().any(there)
+    let prefix = prefix.to_string_lossy().into_owned();
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match std::fs::read_dir(folder) {
+        Ok(mut all) => all.any(|e| e.is_ok_and(|e| e.file_name().to_string_lossy().starts_with(&prefix))),
+        Err(e) => e.kind() != std::io::ErrorKind::NotFound,
+    }
 }
 
 fn hash_source(

@@ -16,7 +16,7 @@ mod pipeline;
 mod split;
 
 pub use error::DataError;
-pub use fingerprint::{absent, fingerprint};
+pub use fingerprint::{absent, fingerprint, missing};
 pub use pipeline::Pipeline;
 #[cfg(feature = "train")]
 pub(crate) use split::shuffle;

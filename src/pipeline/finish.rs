@@ -74,7 +74,7 @@ pub fn finish(
     metrics.validation_accuracy = validation;
     metrics.returned = returned(project, chosen);
     if project.wants(Precision::Int8) {
-        metrics.accuracy_int8 = super::measure_int8(project, &design, &trained.weights, Some(data))?;
+        metrics.set_int8(super::measure_int8(project, &design, &trained.weights, Some(data))?);
     }
     let mut lock = Lock {
         format: FORMAT,

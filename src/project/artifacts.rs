@@ -186,7 +186,7 @@ impl Project {
         let mut out = Vec::new();
         let mut forms = Vec::new();
         let name = self.name();
-        let (float, int8) = (Some(lock.chosen.metrics.accuracy), lock.chosen.metrics.accuracy_int8);
+        let (float, int8) = (Some(lock.chosen.metrics.accuracy), lock.chosen.metrics.current_int8());
         let mut form = |path: String, precision: &str, accuracy: Option<f64>| {
             let accuracy = accuracy.filter(|a| a.is_finite());
             forms.push(serde_json::json!({ "path": path, "precision": precision, "accuracy": accuracy }));
@@ -229,6 +229,9 @@ impl Project {
             (summary.as_object_mut(), serde_json::to_value(&lock.chosen))
         {
             all.extend(chosen);
+            // What is emitted says it; of another arithmetic it would be wrong.
+            all.remove("int8_revision");
+            all.remove("accuracy_int8");
             if self.wants(Precision::Int8) {
                 // Null where it was not measured.
                 all.insert("accuracy_int8".into(), int8.into());

@@ -92,6 +92,7 @@ impl Project {
             accuracy,
             validation_accuracy: None,
             accuracy_int8: None,
+            int8_revision: None,
             params: c.params,
             macs: c.macs,
             flash_bytes: c.flash_bytes,

@@ -68,7 +68,7 @@ impl Project {
             Metric::Ram | Metric::Flash => format!("{:.1} KiB", x / 1024.0),
             Metric::Latency => format!("{:.2} ms", x * 1e3),
             Metric::Energy => format!("{:.3} mJ", x * 1e3),
-            _ => format!("{x:.0}"),
+            _ => crate::syntax::print_number(x.round()),
         };
         let what = match (is_device, device) {
             (true, _) => format!("fits the {} of {device}, {}", metric.name(), show(r.limit)),

@@ -1,5 +1,6 @@
 //! The lock file: what a search decided, pinned, so that the same code can be made again without it.
 
+use crate::quant::REVISION;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,6 +22,10 @@ pub struct Metrics {
     /// is emitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy_int8: Option<f64>,
+    /// The [`crate::quant::REVISION`] of the arithmetic that `accuracy_int8` was measured in; `None` in
+    /// locks of before there were revisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub int8_revision: Option<u32>,
     /// Weights and biases after folding.
     pub params: u64,
     /// Multiply-accumulate operations of one inference.
@@ -50,6 +55,17 @@ mod maybe {
 }
 
 impl Metrics {
+    /// `accuracy_int8`, if it is of the arithmetic that this hytc emits.
+    pub fn current_int8(&self) -> Option<f64> {
+        self.accuracy_int8.filter(|_| self.int8_revision == Some(REVISION))
+    }
+
+    /// Notes what this hytc has measured of int8.
+    pub fn set_int8(&mut self, accuracy: Option<f64>) {
+        self.accuracy_int8 = accuracy;
+        self.int8_revision = accuracy.map(|_| REVISION);
+    }
+
     /// What contradicts the figures computed of the same network, as sentences.
     pub fn wrong(&self, computed: &Metrics) -> Vec<String> {
         let mut out = Vec::new();

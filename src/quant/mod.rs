@@ -31,6 +31,11 @@ use crate::lower::ir::TensorId;
 use crate::lower::Lowered;
 use hytc_kernels::int8::requantise::Rescale;
 
+/// The revision of the arithmetic: counted up with every change after which some network computes other
+/// integers from the same weights and calibration (scales, kernels, tables, corrected biases). A lock
+/// says in which revision its accuracy of int8 was measured.
+pub const REVISION: u32 = 1;
+
 /// A network of int8. Made only by [`quantise`].
 #[derive(Debug, Clone)]
 pub struct Quantised {

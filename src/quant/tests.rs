@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use super::interpret::interpret_f32;
-use super::{calibrate, clear_tuned, equalise, load_tuned, quantise, store_tuned, Quantised, Scale};
+use super::{
+    calibrate, clear_tuned, equalise, load_tuned, quantise, store_tuned, Quantised, Scale, REVISION,
+};
 use crate::codes;
 use crate::graph::{Act, Network, Op};
 use crate::lower::interpret::interpret;
@@ -217,4 +219,27 @@ fn only_pairs_are_equalised() {
     };
     assert!(!spread(Act::Relu, false), "equalised");
     assert!(spread(Act::Relu, true) && spread(Act::Silu, false));
+}
+
+/// The integers of some networks, hashed: a change of them that does not count the revision up leaves
+/// accuracies in locks that are no longer true.
+#[test]
+fn the_revision_counts_changes() {
+    let networks = (0..12).map(random::network).chain([mobilenet()]);
+    let mut all = Vec::new();
+    for (seed, network) in (0..).zip(networks) {
+        let images = images(&network, 2, seed);
+        let Ok(calibration) = calibrate(&bind(&network, seed), &images) else { continue };
+        let Ok(q) = quantise(&bind(&network, seed), &calibration, Scale::of(-1.0, 1.0).unwrap()) else {
+            continue;
+        };
+        let scale = q.scale(q.lowered().input());
+        for image in images.chunks(network.input_fact().elements()) {
+            let pixels: Vec<i8> = image.iter().map(|&x| scale.quantise_f32(x)).collect();
+            all.extend(super::interpret::interpret(&q, &pixels).into_iter().map(|q| q as u8));
+        }
+    }
+    let hash = crate::hash::sha256(&all);
+    let found = (REVISION, &hash[..16]);
+    assert_eq!(found, (1, "7d79f3415b94bb10"), "count quant::REVISION up, and write both here");
 }

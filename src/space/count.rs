@@ -29,17 +29,27 @@ pub enum Size {
     },
 }
 
+/// `{}` has every digit; `{:#}` gives numbers of more than sixteen with an exponent.
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short = f.alternate();
+        let shown = |n: &BigUint| {
+            let digits = n.to_string();
+            match (digits.get(..1), digits.get(1..3), digits.len() - 1) {
+                (Some(first), Some(next), 16..) if short => format!("{first}.{next}e{}", digits.len() - 1),
+                _ => digits,
+            }
+        };
         match self {
-            Size::Exact(n) => write!(f, "{n}"),
+            Size::Exact(n) => f.write_str(&shown(n)),
             // There is no space without a point that keeps its constraints.
-            Size::Estimated { bound, fraction: 0.0 } => write!(f, "at least 1 (at most {bound})"),
+            Size::Estimated { bound, fraction: 0.0 } => write!(f, "at least 1 (at most {})", shown(bound)),
             Size::Estimated { bound, fraction } => {
                 write!(
                     f,
-                    "about {:.1e} (at most {bound})",
-                    bound.to_f64().unwrap_or(f64::INFINITY) * fraction
+                    "about {:.1e} (at most {})",
+                    bound.to_f64().unwrap_or(f64::INFINITY) * fraction,
+                    shown(bound)
                 )
             }
         }

@@ -241,11 +241,7 @@ impl Space {
         for (path, value) in values {
             let full = if path.starts_with("space.") { path.clone() } else { format!("space.{path}") };
             let Some(id) = self.scopes.infos.iter().position(|d| d.path == full) else {
-                let paths: Vec<&str> = self.scopes.infos.iter().map(|d| d.path.as_str()).collect();
-                let help = match crate::syntax::nearest(&full, paths.iter().copied()) {
-                    Some(p) => format!("did you mean `{p}`?"),
-                    None => format!("the decisions are {}", list(&paths)),
-                };
+                let help = self.suggestion(&full);
                 found.push(
                     Diagnostic::error(codes::POINT, span, format!("the space has no decision `{path}`"))
                         .help(help),
@@ -279,6 +275,27 @@ impl Space {
             Ok(wish)
         } else {
             Err(found)
+        }
+    }
+}
+
+impl Space {
+    /// Which decisions may have been meant by a path that is none.
+    fn suggestion(&self, full: &str) -> String {
+        // What all paths begin with makes none of them alike.
+        fn short(path: &str) -> &str {
+            path.strip_prefix("space.").unwrap_or(path)
+        }
+        let wanted = short(full);
+        let paths: Vec<&str> = self.scopes.infos.iter().map(|d| d.path.as_str()).collect();
+        let end = format!(".{wanted}");
+        let ending: Vec<&str> = paths.iter().copied().filter(|p| p.ends_with(&end)).collect();
+        match (ending.as_slice(), crate::syntax::nearest(wanted, paths.iter().map(|p| short(p)))) {
+            ([one], _) => format!("did you mean `{one}`?"),
+            ([], Some(p)) => format!("did you mean `space.{p}`?"),
+            ([], None) if paths.is_empty() => "it has none at all: there is one network".to_string(),
+            ([], None) => format!("the decisions are {}", list(&paths)),
+            (some, _) => format!("those that end in it are {}", list(some)),
         }
     }
 }

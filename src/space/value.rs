@@ -29,7 +29,7 @@ pub(crate) enum Target {
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Value::Number(x) => write!(f, "{x}"),
+            Value::Number(x) => f.write_str(&crate::syntax::print_number(*x)),
             Value::Bool(b) => write!(f, "{b}"),
             Value::Text(t) => write!(f, "{t}"),
             Value::Block(b) => match b.target {

@@ -17,7 +17,7 @@ mod split;
 mod words;
 
 pub use print::print;
-pub(crate) use print::{expr as print_expr, item as print_item, path as print_path};
+pub(crate) use print::{expr as print_expr, item as print_item, number as print_number, path as print_path};
 pub(crate) use words::nearest;
 
 use crate::diag::Diagnostic;

@@ -168,6 +168,14 @@ fn text(s: &str) -> String {
     format!("\"{}\"", s.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// A number; with an exponent where it would have more than sixteen digits without.
+pub(crate) fn number(x: f64) -> String {
+    match x.abs() {
+        size if x == 0.0 || (1e-16..1e16).contains(&size) => x.to_string(),
+        _ => format!("{x:e}"),
+    }
+}
+
 /// One expression. Operands that are operators themselves stand in parentheses, so that precedence
 /// need not be known to read it.
 pub(crate) fn expr(e: &Expr) -> String {
@@ -178,9 +186,9 @@ pub(crate) fn expr(e: &Expr) -> String {
         _ => expr(x),
     };
     match &e.kind {
-        ExprKind::Number { value, unit: None } => value.to_string(),
-        ExprKind::Number { value, unit: Some(u) } if u.name == "%" => format!("{value}%"),
-        ExprKind::Number { value, unit: Some(u) } => format!("{value} {}", u.name),
+        ExprKind::Number { value, unit: None } => number(*value),
+        ExprKind::Number { value, unit: Some(u) } if u.name == "%" => format!("{}%", number(*value)),
+        ExprKind::Number { value, unit: Some(u) } => format!("{} {}", number(*value), u.name),
         ExprKind::Text(s) => text(s),
         ExprKind::Path(segments) => path(segments),
         ExprKind::List(items) => format!("[{}]", items.iter().map(expr).collect::<Vec<_>>().join(", ")),

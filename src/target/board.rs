@@ -125,6 +125,15 @@ impl Board {
         BOARDS.iter().find(|b| b.name == name)
     }
 
+    /// QEMU's program.
+    pub(super) fn emulator(&self) -> &'static str {
+        match self.runs {
+            Runs::Bare { .. } if self.is_arm() => "qemu-system-arm",
+            Runs::Bare { .. } => "qemu-system-riscv32",
+            Runs::Linux { emulator, .. } => emulator,
+        }
+    }
+
     pub(super) fn is_arm(&self) -> bool {
         self.triple.starts_with("thumb")
     }

@@ -14,6 +14,15 @@ pub struct Toolchain {
     pub(super) plugin: PathBuf,
 }
 
+/// Whether a path exists; a name alone is looked for in the search path, as the system does.
+fn is_there(program: &Path) -> bool {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    match program.components().count() {
+        1 => std::env::split_paths(&search).any(|folder| folder.join(program).is_file()),
+        _ => program.exists(),
+    }
+}
+
 /// What a firmware does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -48,7 +57,7 @@ impl Toolchain {
     /// # Errors
     /// What is missing.
     pub fn find(board: &Board) -> Result<Toolchain, BenchError> {
-        let prefix = std::env::var_os("HYTC_CROSS").map_or("/opt/hyt-cross".into(), PathBuf::from);
+        let prefix = Toolchain::prefix();
         let tools = Toolchain {
             rustc: prefix.join("tc/bin/rustc"),
             linker: match board.runs {
@@ -59,12 +68,21 @@ impl Toolchain {
             plugin: prefix.join("libinsncount.so"),
         };
         let library = prefix.join("root/usr/lib/rustlib").join(board.triple).join("lib");
-        for path in [&tools.rustc, &tools.plugin, &library] {
-            if !path.exists() {
-                return Err(BenchError::Missing(path.display().to_string(), board.triple.into()));
-            }
+        let needed = [&tools.rustc, &tools.linker, &tools.plugin, &library, Path::new(board.emulator())];
+        let missing: Vec<String> =
+            needed.iter().filter(|p| !is_there(p)).map(|p| format!("`{}`", p.display())).collect();
+        if missing.is_empty() {
+            return Ok(tools);
         }
-        Ok(tools)
+        let install = format!("scripts/setup-cross.sh {} {}", prefix.display(), board.triple);
+        Err(BenchError::Missing { missing: missing.join(", "), install })
+    }
+
+    /// Where `scripts/setup-cross.sh` has put them: `HYTC_CROSS`, or `/opt/hyt-cross` where that is not
+    /// set, or to nothing.
+    pub fn prefix() -> PathBuf {
+        let own = std::env::var_os("HYTC_CROSS").filter(|p| !p.is_empty());
+        own.map_or("/opt/hyt-cross".into(), PathBuf::from)
     }
 
     /// Builds a firmware around an emitted crate; gives the image.
@@ -114,7 +132,7 @@ pub(super) struct Compiler {
 impl Compiler {
     /// A compiler for this machine, with the options `both`; numbers of the network are of this type.
     pub(super) fn native(both: Vec<String>, number: &str) -> Compiler {
-        let rustc = std::env::var_os("RUSTC").map_or("rustc".into(), PathBuf::from);
+        let rustc = std::env::var_os("RUSTC").filter(|p| !p.is_empty()).map_or("rustc".into(), PathBuf::from);
         Compiler { rustc, whole: false, both, program: vec![format!("--cfg=number=\"{number}\"")] }
     }
 

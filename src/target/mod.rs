@@ -29,9 +29,17 @@ use std::sync::Mutex;
 /// Why a measurement fails.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The compiler or emulator is missing.
-    #[error("`{0}` is missing: run `scripts/setup-cross.sh PREFIX {1}` and set HYTC_CROSS to its PREFIX")]
-    Missing(String, String),
+    /// A compiler, linker or emulator is missing.
+    #[error(
+        "what the target needs is missing: {missing}; `{install}` installs it (Debian, as root), \
+         HYTC_CROSS names another folder that has it"
+    )]
+    Missing {
+        /// All that is missing.
+        missing: String,
+        /// The command that installs it.
+        install: String,
+    },
     /// A tool failed.
     #[error("{what} failed:\n{said}")]
     Tool {

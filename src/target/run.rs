@@ -26,8 +26,7 @@ fn qemu(folder: &Path, board: &Board, image: &Path, plugin: Option<&Path>) -> Co
     };
     match board.runs {
         Runs::Bare { machine, .. } => {
-            let program = if board.is_arm() { "qemu-system-arm" } else { "qemu-system-riscv32" };
-            command.args([program, "-M", machine, "-nographic"]);
+            command.args([board.emulator(), "-M", machine, "-nographic"]);
             // Semihosting needs no console, and none may be waited for.
             command.args(["-semihosting-config", "enable=on,target=native"]);
             command.args(["-monitor", "none", "-serial", "none"]);
@@ -36,8 +35,8 @@ fn qemu(folder: &Path, board: &Board, image: &Path, plugin: Option<&Path>) -> Co
             }
             command.args(plugin).arg("-kernel").arg(image);
         }
-        Runs::Linux { emulator, .. } => {
-            command.arg(emulator).args(plugin).arg(image);
+        Runs::Linux { .. } => {
+            command.arg(board.emulator()).args(plugin).arg(image);
         }
     }
     command

@@ -5,7 +5,7 @@ try:
     import numpy as np
     import onnxruntime
 except ImportError as e:
-    sys.exit(f"{e}; install with: {sys.executable} -m pip install -r scripts/requirements.txt")
+    sys.exit(f"{e}; install with: {sys.executable} -m pip install numpy onnxruntime")
 
 size, count, c, h, w = map(int, sys.argv[1:])
 data = sys.stdin.buffer.read()

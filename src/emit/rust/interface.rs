@@ -78,6 +78,15 @@ pub fn run_traced(arena: &mut Arena, trace: impl FnMut(usize)) {
 }
 "#;
 
+/// The same where no step computes anything.
+pub(super) const TRACED_NOTHING: &str = r#"
+/// Computes what [`run`] does, nothing, and calls `trace` with the number of each step; at the end with
+/// the number of steps.
+pub fn run_traced(_: &mut Arena, trace: impl FnMut(usize)) {
+    (0..={steps}).for_each(trace);
+}
+"#;
+
 /// The same where the steps are statements, up to the first of them.
 pub(super) const TRACED_STATEMENTS: &str = r#"
 /// Computes what [`run`] does, and calls `trace` with the number of each step before it; at the end

@@ -23,7 +23,7 @@ use crate::diag::Diagnostic;
 use crate::lower::{Bound, Plan};
 use crate::quant::Quantised;
 use interface::{HARNESS, HARNESS_INT8, INTERFACE, INTERFACE_INT8, ONE, RESULT, SET_PIXELS};
-use interface::{SET_PIXELS_PLAIN, THREE, TRACED, TRACED_STATEMENTS, TWO};
+use interface::{SET_PIXELS_PLAIN, THREE, TRACED, TRACED_NOTHING, TRACED_STATEMENTS, TWO};
 use program::{Code, Numbers, Program};
 use text::{float, plain, Text};
 
@@ -321,8 +321,11 @@ fn items(p: &Program, metadata: &Metadata) -> String {
                 }
             }
         }
-        Code::Steps { module: Some(_), traced: true } => t.0.push_str(TRACED),
-        Code::Steps { .. } => {}
+        Code::Steps { module: Some(_), traced: Some(_) } => t.0.push_str(TRACED),
+        Code::Steps { module: None, traced: Some(steps) } => {
+            t.0.push_str(&TRACED_NOTHING.replace("{steps}", &steps.to_string()));
+        }
+        Code::Steps { traced: None, .. } => {}
     }
     t.0
 }

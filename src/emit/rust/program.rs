@@ -42,8 +42,8 @@ pub(super) enum Code {
     /// A module with a list of steps; `None` where there are no steps.
     Steps {
         module: Option<String>,
-        /// Whether there is a `run_traced`.
-        traced: bool,
+        /// The steps of the schedule, where there is to be a `run_traced`. Some are no call.
+        traced: Option<usize>,
     },
 }
 
@@ -128,7 +128,7 @@ impl Program {
             let kernels = kernels(steps::imports(&calls).into_keys(), INT8);
             let steps = trace.then_some(lowered.steps().len());
             let module = (!calls.numbers.is_empty()).then(|| steps::module(&calls, plan.arena_bytes, steps));
-            (Code::Steps { module, traced: trace }, kernels, statics)
+            (Code::Steps { module, traced: steps }, kernels, statics)
         });
         Program::new(lowered, plan, numbers, parts, errors)
     }
