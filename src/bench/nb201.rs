@@ -72,12 +72,7 @@ fn sketch(point: &Point) -> Sketch {
     // Edges are sorted by where they end, so one pass in each direction is enough.
     let (mut reached, mut needed) = ([true, false, false, false], [false, false, false, true]);
     edges().for_each(|(from, to, _)| reached[to] |= reached[from]);
-    EDGES
-        .iter()
-        .zip(&ops)
-        .rev()
-        .filter(|(_, op)| **op != 0)
-        .for_each(|((from, to), _)| needed[*from] |= needed[*to]);
+    edges().rev().for_each(|(from, to, _)| needed[from] |= needed[to]);
     let (mut weights, mut depth) = (0.0, [0.0f64; 4]);
     for (from, to, op) in edges().filter(|(from, to, _)| reached[*from] && needed[*to]) {
         let (size, layers) = match OPERATIONS[op] {

@@ -77,8 +77,11 @@ pub(super) fn run(args: &Args) -> Done {
         let help = format!("write `hytc bench SPEC --target NAME` with one of {}", names.join(", "));
         let near = args.spec.as_ref().and_then(|s| s.to_str()).and_then(search_meant);
         let near = near.map_or(String::new(), |n| format!("did you mean `hytc bench {n}`? Else "));
-        let missing = if args.spec.is_none() { "spec" } else { "`--target`" };
-        return Err(usage(format!("there is no {missing}: what is to be measured?"), near + &help));
+        let missing = match args.spec {
+            None => "there is no spec: what is to be measured?",
+            Some(_) => "`--target` is missing: where is it to be measured?",
+        };
+        return Err(usage(missing, near + &help));
     };
     let board = Board::named(target);
     if board.is_none() && target != "host" {

@@ -147,13 +147,17 @@ fn not_made(space: &Space, point: &Point, values: &Values, fill: &Point) -> Vec<
             // Of those that would lead there, decisions above it first.
             let all = space.describe(point);
             let mut others: Vec<_> = space.decisions().iter().filter(|d| all.contains_key(&d.path)).collect();
-            others.sort_by_key(|d| !path.starts_with(&d.path));
+            let above = |d: &str| path.strip_prefix(d).is_some_and(|rest| rest.starts_with(['.', '[']));
+            others.sort_by_key(|d| !above(&d.path));
             let mut tried =
                 others.iter().flat_map(|d| d.values.iter().map(|v| (d.path.as_str(), v.as_str())));
             let way = tried.find(|(other, value)| {
                 let mut with = values.clone();
                 with.insert((*other).to_string(), (*value).into());
-                space.point(&with, Some(fill)).is_ok_and(|p| made(&p, path))
+                let keeps = |p: &Point| {
+                    made(p, path) && values.keys().all(|v| v == path || !made(point, v) || made(p, v))
+                };
+                space.point(&with, Some(fill)).is_ok_and(|p| keeps(&p))
             });
             let help = match way {
                 Some((other, value)) if values.contains_key(other) => {

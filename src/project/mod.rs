@@ -373,5 +373,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ProjectError> {
         file.sync_all()?;
         std::fs::rename(&temporary, path)
     };
-    write().map_err(|e| io(path, "written", e))
+    write().map_err(|e| {
+        let _ = std::fs::remove_file(&temporary);
+        io(path, "written", e)
+    })
 }

@@ -226,19 +226,24 @@ fn only_pairs_are_equalised() {
 #[test]
 fn the_revision_counts_changes() {
     let networks = (0..12).map(random::network).chain([mobilenet()]);
-    let mut all = Vec::new();
+    let (mut all, mut count) = (Vec::new(), 0);
     for (seed, network) in (0..).zip(networks) {
         let images = images(&network, 2, seed);
         let Ok(calibration) = calibrate(&bind(&network, seed), &images) else { continue };
         let Ok(q) = quantise(&bind(&network, seed), &calibration, Scale::of(-1.0, 1.0).unwrap()) else {
             continue;
         };
+        count += 1;
+        for step in q.steps() {
+            all.extend(format!("{step:?}").bytes());
+        }
         let scale = q.scale(q.lowered().input());
         for image in images.chunks(network.input_fact().elements()) {
             let pixels: Vec<i8> = image.iter().map(|&x| scale.quantise_f32(x)).collect();
             all.extend(super::interpret::interpret(&q, &pixels).into_iter().map(|q| q as u8));
         }
     }
+    assert!(count > 8, "{count} networks");
     let hash = crate::hash::sha256(&all);
     let found = (REVISION, &hash[..16]);
     assert_eq!(found, (1, "351be5e1c0cb21f9"), "count quant::REVISION up, and write both here");

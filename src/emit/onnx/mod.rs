@@ -50,7 +50,8 @@ pub fn emit(bound: &Bound, meta: &Metadata) -> Result<Vec<u8>, Vec<Diagnostic>> 
 
 /// The quantised network as an ONNX file in QDQ form: floats go in and come out, as with [`emit`];
 /// every tensor between goes through int8. ONNX Runtime gives the integers of
-/// [`crate::quant::interpret`] to within a step of the result's scale.
+/// [`crate::quant::interpret`] to within a step of the result's scale, where there is layer norm, softmax or
+/// attention nearly always (`docs/arithmetic.md`).
 ///
 /// # Errors
 /// As [`emit`].
