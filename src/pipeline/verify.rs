@@ -94,7 +94,7 @@ pub struct ComparisonInt8 {
 /// Whether steps are within what is allowed: the crate is exact, ONNX Runtime within a step, but for the
 /// part `beyond`.
 fn agrees(steps: &Steps, allowed: u32, beyond: f64) -> bool {
-    steps.largest <= allowed || steps.largest <= FURTHEST && steps.beyond_one <= beyond
+    steps.largest <= allowed || beyond > 0.0 && steps.largest <= FURTHEST && steps.beyond_one <= beyond
 }
 
 /// Whether a network has operators whose integers no scale keeps clear of ties.
