@@ -277,9 +277,7 @@ impl Space {
             Err(found)
         }
     }
-}
 
-impl Space {
     /// Which decisions may have been meant by a path that is none.
     fn suggestion(&self, full: &str) -> String {
         // What all paths begin with makes none of them alike.
