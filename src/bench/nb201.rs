@@ -83,7 +83,7 @@ fn sketch(point: &Point) -> Sketch {
         weights += size;
         depth[to] = depth[to].max(depth[from] + layers);
     }
-    Sketch { general: vec![(OTHER_MACS + MACS * weights).log2(), depth[3]], sizes: vec![] }
+    Sketch { amounts: vec![(OTHER_MACS + MACS * weights).log2()], general: vec![depth[3]], sizes: vec![] }
 }
 
 type Table = HashMap<Vec<u32>, Vec<f64>>;

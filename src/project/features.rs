@@ -9,8 +9,8 @@ use crate::space::Point;
 const STAGES: usize = 6;
 
 impl Project {
-    /// Of a network's operators, on scales where equal distances mean about equal changes. General:
-    /// logarithms (to base 2) of weights and of multiply-accumulate operations, depth (layers with
+    /// Of a network's operators, on scales where equal distances mean about equal changes. Amounts:
+    /// logarithms (to base 2) of weights and of multiply-accumulate operations. General: depth (layers with
     /// weights), the share of attention among them. Sizes: for each stage (the layers at one
     /// resolution) the logarithms of its width and of its widest layer on tokens. The width is that
     /// of the last dense convolution without an activation behind it (what a bottleneck ends with, not
@@ -59,7 +59,8 @@ impl Project {
         end(&mut stages, last, 0);
         let share = attention / f64::max(depth, 1.0);
         Some(Sketch {
-            general: vec![f64::max(weights, 1.0).log2(), f64::max(macs, 1.0).log2(), depth, share],
+            amounts: vec![f64::max(weights, 1.0).log2(), f64::max(macs, 1.0).log2()],
+            general: vec![depth, share],
             sizes: stages.iter().flat_map(|s| [if s[0] > 0.0 { s[0] } else { s[2] }, s[1]]).collect(),
         })
     }

@@ -2,6 +2,7 @@
 
 use super::encode::Encoder;
 use super::explore::{Candidate, Explorer, Shortage};
+use super::gp::{Gp, Group, Hyper};
 use super::problem::{KnownPoint, Problem};
 use super::study::{stream, Settings};
 use crate::space::Point;
@@ -37,22 +38,31 @@ impl Design {
             Err(_) if !seeds.is_empty() => seeds.clone(),
             other => other?,
         };
-        let seen = |c: &Arc<Candidate>| match explorer.features {
+        let visible = |c: &Arc<Candidate>| match explorer.features {
             Some(f) => {
                 let features = f(&c.point).unwrap_or_default().all();
                 KnownPoint { features, ..KnownPoint::default() }
             }
             None => c.known.clone(),
         };
-        let known: Vec<KnownPoint> = pool.iter().map(seen).collect();
+        let known: Vec<KnownPoint> = pool.iter().map(visible).collect();
         let sample: Vec<(Point, &KnownPoint)> =
             pool.iter().zip(&known).map(|(c, k)| (c.point.clone(), k)).collect();
         let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
-        let seen = explorer.seen_in_sizes(&few, &mut rng);
-        let encoder = Encoder::new(explorer.space.decisions(), &seen, &sample);
+        let sketch = explorer.features.and_then(|f| f(&pool.first()?.point));
+        let amounts = sketch.as_ref().map_or(0, |s| s.amounts.len());
+        let ranges: Vec<f64> = (0..amounts).map(|i| range(&known, i)).collect();
+        let shown = explorer.shown(&few, &ranges, &mut rng);
+        let whole = sketch.map(|s| s.amounts.len() + s.general.len());
+        let encoder = Encoder::new(explorer.space.decisions(), &shown, whole, &sample);
         let pool: Vec<(Arc<Candidate>, Vec<f64>)> =
             pool.iter().zip(&known).map(|(c, k)| (c.clone(), encoder.encode(&c.point, k))).collect();
-        let points = choose(&seeds, &pool, &encoder, problem, settings.initial);
+        let mut points = choose(&seeds, &pool, &encoder, problem, settings.initial);
+        // Where an objective is known, the points are spread over it; those would be lost.
+        if explorer.features.is_some() && !problem.objectives.iter().any(|o| o.known) {
+            let fixed = points.iter().take_while(|p| seeds.iter().any(|s| s.point == **p)).count();
+            exchange(&mut points, fixed.max(1), explorer, &encoder, &mut rng);
+        }
         Ok(Design { pool, encoder, points })
     }
 }
@@ -103,7 +113,7 @@ fn choose(
     n: usize,
 ) -> Vec<Point> {
     let decisions = if encoder.sees_sizes() { encoder.groups().len() } else { encoder.decision_groups() };
-    let columns = encoder.groups().get(decisions.wrapping_sub(1)).map_or(0, |g| g.end);
+    let columns = encoder.groups().get(decisions.wrapping_sub(1)).map_or(0, |g| g.columns.end);
     let ranks = spread(pool, problem);
     let weight = 1.0 / decisions.max(1) as f64;
     let view = |i: usize| -> Vec<f64> {
@@ -150,6 +160,61 @@ fn choose(
         }
     }
     points
+}
+
+/// Sweeps of [`exchange`] at most; few are needed.
+const SWEEPS: usize = 3;
+
+/// Moves the points behind the first `fixed` to where the others tell least: coordinate exchange (Meyer and
+/// Nachtsheim 1995) towards the design of greatest entropy (Shewry and Wynn 1987) under a process before anything
+/// is measured. Of a network much is nearly linear in logarithms of its sizes, and slopes are told best by points far out.
+/// What is believed of the lengths beforehand is left aside: the first points are to find out what matters.
+fn exchange(
+    points: &mut [Point],
+    fixed: usize,
+    explorer: &mut Explorer,
+    encoder: &Encoder,
+    rng: &mut rand_chacha::ChaCha8Rng,
+) {
+    let groups: Vec<Group> = encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
+    let hyper = Hyper::prior(&groups);
+    let encoded = |explorer: &Explorer, p: &Point| explorer.encode(encoder, p, None);
+    let Some(mut xs) = points.iter().map(|p| encoded(explorer, p)).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    for _ in 0..SWEEPS {
+        let mut moved = false;
+        for i in fixed..points.len() {
+            let others: Vec<Vec<f64>> =
+                xs.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, x)| x.clone()).collect();
+            let Some(gp) = Gp::new(&others, &vec![0.0; others.len()], &groups, &hyper) else { return };
+            let mut told = gp.predict(&xs[i]).1;
+            for d in 0..explorer.space.decisions().len() {
+                let mut around: Vec<(f64, Point, Vec<f64>)> = explorer
+                    .changes(&points[i], d, rng)
+                    .into_iter()
+                    .filter_map(|p| encoded(explorer, &p).map(|x| (gp.predict(&x).1, p, x)))
+                    .filter(|(v, ..)| *v > told * 1.0001)
+                    .collect();
+                around.sort_by(|a, b| b.0.total_cmp(&a.0));
+                let mut free = around.into_iter().filter(|(_, p, _)| !points.contains(p));
+                if let Some((v, p, x)) = free.find(|(_, p, _)| explorer.usable(p).is_some()) {
+                    (told, points[i], xs[i]) = (v, p, x);
+                    moved = true;
+                }
+            }
+        }
+        if !moved {
+            return;
+        }
+    }
+}
+
+/// The range of a feature.
+fn range(known: &[KnownPoint], feature: usize) -> f64 {
+    let values = known.iter().filter_map(|k| k.features.get(feature).copied());
+    let (lo, hi) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    (hi - lo).max(1e-9)
 }
 
 /// For each point its rank in 0..1 among the pool in each known objective.

@@ -11,9 +11,21 @@
 //!   from every value;
 //! - features and known values: one column, scaled to the range seen on a sample of the space.
 
+use super::explore::Shown;
+use super::gp::Group;
 use super::problem::KnownPoint;
 use crate::space::{DecisionInfo, DecisionKind, Point};
-use std::ops::Range;
+
+/// What is believed of the logarithm of the length scales of features: sizes tell more than what is said of the
+/// network as a whole. These two, and [`shift`], were set on seeds 100 to 123 of `hytc bench search --problem hytnas`.
+const WHOLE: f64 = 0.5;
+const SIZE: f64 = -0.5;
+
+/// The same of an ordinal decision's columns, by its effect on the amounts ([`Shown::WithEffect`]): what hardly
+/// changes how much a network computes (the number of heads) is believed to change little of what it does.
+fn shift(effect: f64) -> f64 {
+    (1.2 * (0.03 / effect.max(1e-6)).ln()).clamp(-1.5, 1.2) - 0.2
+}
 
 /// The distance in the column that tells absent from present.
 const ABSENCE: f64 = 0.5;
@@ -26,7 +38,7 @@ pub struct Encoder {
     values: Vec<(String, f64, f64)>,
     /// Features used (index), with the least and greatest value seen.
     features: Vec<(usize, f64, f64)>,
-    groups: Vec<Range<usize>>,
+    groups: Vec<Group>,
 }
 
 #[derive(Debug, Clone)]
@@ -38,12 +50,22 @@ struct Coded {
 
 impl Encoder {
     /// An encoder for a space, scaled on a sample of its points.
-    /// Decisions that are `seen` in the features have no columns of their own.
-    pub fn new(decisions: &[DecisionInfo], seen: &[bool], sample: &[(Point, &KnownPoint)]) -> Encoder {
+    /// Decisions that are shown in the sizes have no columns of their own. Where the features are a
+    /// [`Sketch`](super::Sketch), the first `whole` are of the network as a whole, the others sizes.
+    pub fn new(
+        decisions: &[DecisionInfo],
+        shown: &[Shown],
+        whole: Option<usize>,
+        sample: &[(Point, &KnownPoint)],
+    ) -> Encoder {
         let mut groups = Vec::new();
         let mut width = 0;
-        let mut push = |n: usize| {
-            groups.push(width..width + n);
+        let mut push = |n: usize, shift: Option<f64>| {
+            let columns = width..width + n;
+            groups.push(match shift {
+                Some(shift) => Group::shifted(columns, shift),
+                None => Group::new(columns),
+            });
             width += n;
         };
         let decisions: Vec<Coded> = decisions
@@ -52,12 +74,14 @@ impl Encoder {
             .map(|(d, info)| {
                 let conditional = sample.iter().any(|(p, _)| p.0.get(d).copied().flatten().is_none());
                 let mut coded = code(info, conditional);
-                if seen.get(d) == Some(&true) {
-                    coded.values.iter_mut().for_each(Vec::clear);
-                    coded.absent.clear();
-                    return coded;
+                match shown.get(d) {
+                    Some(Shown::InSizes) => {
+                        coded.values.iter_mut().for_each(Vec::clear);
+                        coded.absent.clear();
+                    }
+                    Some(Shown::WithEffect(e)) => push(coded.absent.len(), Some(shift(*e))),
+                    _ => push(coded.absent.len(), None),
                 }
-                push(coded.absent.len());
                 coded
             })
             .collect();
@@ -97,14 +121,15 @@ impl Encoder {
                 features.push((i, lo, hi));
             }
         }
-        for _ in 0..values.len() + features.len() {
-            push(1);
+        values.iter().for_each(|_| push(1, None));
+        for (i, ..) in &features {
+            push(1, whole.map(|n| if *i < n { WHOLE } else { SIZE }));
         }
         Encoder { decisions, values, features, groups }
     }
 
     /// The columns of each group: the decisions, then known values, then features.
-    pub fn groups(&self) -> &[Range<usize>] {
+    pub fn groups(&self) -> &[Group] {
         &self.groups
     }
 
@@ -120,7 +145,7 @@ impl Encoder {
 
     /// The coordinates of a point.
     pub fn encode(&self, point: &Point, known: &KnownPoint) -> Vec<f64> {
-        let mut x = Vec::with_capacity(self.groups.last().map_or(0, |g| g.end));
+        let mut x = Vec::with_capacity(self.groups.last().map_or(0, |g| g.columns.end));
         for (coded, value) in self.decisions.iter().zip(&point.0) {
             let at = value.and_then(|v| coded.values.get(v as usize)).unwrap_or(&coded.absent);
             x.extend_from_slice(at);
@@ -207,7 +232,7 @@ mod tests {
             kind: DecisionKind::Categorical,
         };
         let none = (Point(vec![None]), &KnownPoint::default());
-        let e = Encoder::new(&[info], &[], &[none]);
+        let e = Encoder::new(&[info], &[], None, &[none]);
         let at = |v: Option<u32>| e.encode(&Point(vec![v]), &KnownPoint::default());
         let d = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum() };
         assert_eq!(d(&at(None), &at(None)), 0.0);
@@ -228,7 +253,7 @@ mod tests {
             })
             .collect();
         let sample: Vec<_> = known.iter().map(|k| (Point(vec![]), k)).collect();
-        let e = Encoder::new(&[], &[], &sample);
+        let e = Encoder::new(&[], &[], None, &sample);
         assert_eq!(e.groups().len(), 2, "one value and one feature");
         let x = e.encode(&sample[2].0, &known[2]);
         assert_eq!(x, vec![0.5, 0.5]);

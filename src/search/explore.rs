@@ -95,6 +95,19 @@ fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
     steps.flat_map(|s| [now.checked_sub(s), Some(now + s).filter(|v| *v < n)]).flatten().collect()
 }
 
+/// How a model is shown a decision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Shown {
+    /// By columns of its own, of which nothing is known.
+    Plainly,
+    /// By columns of its own. Ordinal; on the average over points, the farthest that it moves one of the
+    /// network's amounts, as a part of that amount's range over the space.
+    WithEffect(f64),
+    /// Through the sizes of the network alone: it is ordinal, and every change of it at every point of
+    /// a sample moves one of the sizes or nothing.
+    InSizes,
+}
+
 /// Looks at points and remembers what it saw.
 pub struct Explorer<'a> {
     /// The space.
@@ -158,33 +171,42 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    /// For each decision whether the model sees it through the sizes of the network alone: it is
-    /// ordinal, and every change of it at every point of the sample moves one of the sizes or nothing.
-    pub fn seen_in_sizes(&self, sample: &[Point], rng: &mut dyn Rng) -> Vec<bool> {
+    /// For each decision how the model is shown it; see [`Shown`]. `ranges` are those of the amounts.
+    pub fn shown(&self, sample: &[Point], ranges: &[f64], rng: &mut dyn Rng) -> Vec<Shown> {
         let decisions = self.space.decisions();
-        let mut seen = vec![false; decisions.len()];
-        let Some(features) = self.features else { return seen };
-        for (d, info) in decisions.iter().enumerate() {
+        let mut shown = vec![Shown::Plainly; decisions.len()];
+        let Some(features) = self.features else { return shown };
+        for ((d, info), shown) in decisions.iter().enumerate().zip(&mut shown) {
             if matches!(info.kind, DecisionKind::Categorical) || is_fine(info) {
                 continue;
             }
-            let mut changes = false;
-            let hidden = sample.iter().any(|point| {
+            let (mut moves_sizes, mut hidden) = (false, false);
+            let (mut effects, mut points) = (0.0, 0.0);
+            for point in sample {
                 let (Some(Some(now)), Some(here)) = (point.0.get(d).copied(), features(point)) else {
-                    return false;
+                    continue;
                 };
-                (0..info.values.len() as u32).filter(|v| *v != now).any(|v| {
+                let mut effect = 0.0f64;
+                for v in (0..info.values.len() as u32).filter(|v| *v != now) {
                     let mut wish = point.0.clone();
                     wish[d] = Some(v);
                     let other = self.space.repair(&wish, rng).and_then(|p| features(&p));
-                    let Some(other) = other else { return false };
-                    changes |= other.sizes != here.sizes;
-                    other.sizes == here.sizes && other != here
-                })
-            });
-            seen[d] = changes && !hidden;
+                    let Some(other) = other else { continue };
+                    moves_sizes |= other.sizes != here.sizes;
+                    hidden |= other.sizes == here.sizes && other != here;
+                    let moved = other.amounts.iter().zip(&here.amounts).zip(ranges);
+                    effect = moved.map(|((a, b), r)| (a - b).abs() / r).fold(effect, f64::max);
+                }
+                effects += effect;
+                points += 1.0;
+            }
+            if moves_sizes && !hidden {
+                *shown = Shown::InSizes;
+            } else if points > 0.0 && !ranges.is_empty() {
+                *shown = Shown::WithEffect(effects / points);
+            }
         }
-        seen
+        shown
     }
 
     /// A point with some decisions changed: each with probability `rate`, at least one.
@@ -223,18 +245,20 @@ impl<'a> Explorer<'a> {
     /// The points that differ from `point` in one decision (and what depends on it): by all other
     /// values, or where they are finely graded by steps of powers of three.
     pub fn neighbours(&self, point: &Point, rng: &mut dyn Rng) -> Vec<Point> {
-        let mut out = Vec::new();
-        for (d, info) in self.space.decisions().iter().enumerate() {
-            let Some(Some(now)) = point.0.get(d).copied() else { continue };
-            for v in near(info, now) {
-                let mut wish = point.0.clone();
-                wish[d] = Some(v);
-                if let Some(p) = self.space.repair(&wish, rng).filter(|p| p != point) {
-                    out.push(p);
-                }
-            }
-        }
-        out
+        (0..self.space.decisions().len()).flat_map(|d| self.changes(point, d, rng)).collect()
+    }
+
+    /// Those that differ in this one.
+    pub fn changes(&self, point: &Point, d: usize, rng: &mut dyn Rng) -> Vec<Point> {
+        let (Some(info), Some(Some(now))) = (self.space.decisions().get(d), point.0.get(d).copied()) else {
+            return Vec::new();
+        };
+        let changed = |v: u32| {
+            let mut wish = point.0.clone();
+            wish[d] = Some(v);
+            self.space.repair(&wish, rng).filter(|p| p != point)
+        };
+        near(info, now).into_iter().filter_map(changed).collect()
     }
 
     /// A feasible point without a trial: sampled; if that fails, by walking downhill in violation and

@@ -58,6 +58,33 @@ impl Shape {
     }
 }
 
+/// Columns that share a length scale, and what is believed of that before anything is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The columns.
+    pub columns: Range<usize>,
+    /// Added to the mean of the prior of the logarithm of the length: above zero the group is thought to
+    /// matter less than others.
+    pub shift: f64,
+    /// Standard deviation of that prior.
+    pub spread: f64,
+}
+
+impl Group {
+    /// Columns of which nothing is known.
+    pub fn new(columns: Range<usize>) -> Group {
+        Group { columns, shift: 0.0, spread: 1.0 }
+    }
+
+    /// Columns that are thought to matter less than others (above zero) or more.
+    pub fn shifted(columns: Range<usize>, shift: f64) -> Group {
+        Group { columns, shift, spread: INFORMED }
+    }
+}
+
+/// Standard deviation of the prior of the logarithm of a length of which something is known.
+const INFORMED: f64 = 0.7;
+
 /// Hyperparameters, as natural logarithms.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hyper {
@@ -76,8 +103,9 @@ pub struct Hyper {
 
 /// Normal priors on the logarithms: (mean, standard deviation).
 struct Prior {
-    /// Grows with the number of groups, as distances do (Hvarfner, Hellsten and Nardi 2024).
-    length: (f64, f64),
+    /// The mean grows with the number of groups, as distances do (Hvarfner, Hellsten and Nardi 2024); a
+    /// group's own shift comes on top of it.
+    length: f64,
     signal: (f64, f64),
     linear: (f64, f64),
     noise: (f64, f64),
@@ -86,25 +114,26 @@ struct Prior {
 impl Prior {
     fn new(groups: usize) -> Prior {
         Prior {
-            length: (0.5 + 0.5 * (groups.max(1) as f64).ln(), 1.0),
+            length: 0.5 + 0.5 * (groups.max(1) as f64).ln(),
             signal: (0.0, 1.0),
             linear: (0.0, 1.5),
             noise: (-6.5, 1.5),
         }
     }
 
-    fn each(&self, groups: usize) -> impl Iterator<Item = (f64, f64)> + '_ {
-        std::iter::repeat_n(self.length, groups).chain([self.signal, self.linear, self.noise])
+    fn each<'a>(&'a self, groups: &'a [Group]) -> impl Iterator<Item = (f64, f64)> + 'a {
+        let lengths = groups.iter().map(|g| (self.length + g.shift, g.spread));
+        lengths.chain([self.signal, self.linear, self.noise])
     }
 }
 
 impl Hyper {
     /// The mode of the priors.
-    pub fn prior(groups: usize) -> Hyper {
-        let prior = Prior::new(groups);
+    pub fn prior(groups: &[Group]) -> Hyper {
+        let prior = Prior::new(groups.len());
         Hyper {
             shape: Shape::Matern,
-            lengths: vec![prior.length.0; groups],
+            lengths: groups.iter().map(|g| prior.length + g.shift).collect(),
             signal: prior.signal.0,
             linear: prior.linear.0,
             noise: prior.noise.0,
@@ -132,7 +161,7 @@ impl Hyper {
 pub struct Observations<'a> {
     x: &'a [Vec<f64>],
     y: &'a [f64],
-    groups: &'a [Range<usize>],
+    groups: &'a [Group],
     /// Squared distances by group and pair, and their roots.
     squares: Vec<Vec<f64>>,
     roots: Vec<Vec<f64>>,
@@ -142,11 +171,12 @@ pub struct Observations<'a> {
 
 impl<'a> Observations<'a> {
     /// `x` are coordinates in the given groups of columns, `y` standardised values.
-    pub fn new(x: &'a [Vec<f64>], y: &'a [f64], groups: &'a [Range<usize>]) -> Self {
+    pub fn new(x: &'a [Vec<f64>], y: &'a [f64], groups: &'a [Group]) -> Self {
         let n = x.len();
         let pairs = || (1..n).flat_map(|i| (0..i).map(move |j| (i, j)));
-        let square = |g: &Range<usize>| -> Vec<f64> {
-            pairs().map(|(i, j)| square_distance(&x[i][g.clone()], &x[j][g.clone()])).collect()
+        let square = |g: &Group| -> Vec<f64> {
+            let own = |i: usize| &x[i][g.columns.clone()];
+            pairs().map(|(i, j)| square_distance(own(i), own(j))).collect()
         };
         let squares: Vec<Vec<f64>> = groups.iter().map(square).collect();
         Observations {
@@ -157,7 +187,7 @@ impl<'a> Observations<'a> {
             squares,
             norms: groups
                 .iter()
-                .map(|g| x.iter().map(|v| dot(&v[g.clone()], &v[g.clone()])).collect())
+                .map(|g| x.iter().map(|v| &v[g.columns.clone()]).map(|v| dot(v, v)).collect())
                 .collect(),
         }
     }
@@ -165,8 +195,7 @@ impl<'a> Observations<'a> {
     /// Hyperparameters of greatest posterior density, from several fixed starts, and the negative
     /// logarithm of that density (up to a constant).
     pub fn fit(&self, shape: Shape, iterations: usize) -> (f64, Hyper) {
-        let groups = self.groups.len();
-        let start = Hyper::prior(groups);
+        let start = Hyper::prior(self.groups);
         let short =
             Hyper { lengths: start.lengths.iter().map(|l| l - 1.5).collect(), linear: -3.0, ..start.clone() };
         let mut best: Option<(f64, Vec<f64>)> = None;
@@ -178,7 +207,17 @@ impl<'a> Observations<'a> {
         }
         match best {
             Some((value, at)) if value.is_finite() => (value, Hyper::from_slice(shape, &at)),
-            _ => (f64::INFINITY, Hyper { shape, ..Hyper::prior(groups) }),
+            _ => (f64::INFINITY, Hyper { shape, ..Hyper::prior(self.groups) }),
+        }
+    }
+
+    /// The hyperparameters of greater posterior density that are reached from these.
+    pub fn refine(&self, from: Hyper, iterations: usize) -> Hyper {
+        let (value, at) = minimize(from.to_vec(), iterations, |v| self.loss(from.shape, v));
+        if value.is_finite() {
+            Hyper::from_slice(from.shape, &at)
+        } else {
+            from
         }
     }
 
@@ -259,7 +298,7 @@ impl<'a> Observations<'a> {
             .collect();
         gradient.extend([by_signal, by_linear, by_noise]);
         let prior = Prior::new(groups);
-        for (i, (mean, sd)) in prior.each(groups).enumerate() {
+        for (i, (mean, sd)) in prior.each(self.groups).enumerate() {
             let z = (v[i] - mean) / sd;
             value += 0.5 * z * z;
             gradient[i] += z / sd;
@@ -273,8 +312,8 @@ impl<'a> Observations<'a> {
 
     /// `log p(y)` up to a constant, with the scale of the signal profiled out, at the mode of the
     /// priors: compares transformations of `y` cheaply.
-    pub fn profile(x: &[Vec<f64>], ys: &[&[f64]], groups: &[Range<usize>]) -> Option<Vec<f64>> {
-        let hyper = Hyper::prior(groups.len());
+    pub fn profile(x: &[Vec<f64>], ys: &[&[f64]], groups: &[Group]) -> Option<Vec<f64>> {
+        let hyper = Hyper::prior(groups);
         let gp = Gp::new(x, ys.first()?, groups, &hyper)?;
         ys.iter()
             .map(|y| {
@@ -319,7 +358,7 @@ impl Solved {
 /// The variance of a coefficient in the linear part, times its squared length, where `linear` is one:
 /// one over the number of groups at the prior's mode.
 fn slope_scale(groups: usize) -> f64 {
-    (2.0 * Prior::new(groups).length.0).exp() / groups.max(1) as f64
+    (2.0 * Prior::new(groups).length).exp() / groups.max(1) as f64
 }
 
 /// The sum of columns times weights, each of this length.
@@ -334,7 +373,7 @@ fn weighted(columns: &[Vec<f64>], weights: &[f64], length: usize) -> Vec<f64> {
 /// A posterior.
 pub struct Gp {
     shape: Shape,
-    groups: Vec<Range<usize>>,
+    groups: Vec<Group>,
     /// One over the length of each column.
     scale: Vec<f64>,
     /// Coordinates times `scale`, one row after the other, and their squared norms.
@@ -355,12 +394,12 @@ pub struct Gp {
 
 impl Gp {
     /// The posterior given observations; `None` where the covariance cannot be factorised.
-    pub fn new(x: &[Vec<f64>], y: &[f64], groups: &[Range<usize>], hyper: &Hyper) -> Option<Gp> {
+    pub fn new(x: &[Vec<f64>], y: &[f64], groups: &[Group], hyper: &Hyper) -> Option<Gp> {
         let n = x.len();
-        let width = groups.last().map_or(0, |g| g.end);
+        let width = groups.last().map_or(0, |g| g.columns.end);
         let mut scale = vec![1.0; width];
         for (g, l) in groups.iter().zip(&hyper.lengths) {
-            scale[g.clone()].fill((-l).exp());
+            scale[g.columns.clone()].fill((-l).exp());
         }
         let mut gp = Gp {
             shape: hyper.shape,
@@ -444,7 +483,7 @@ impl Gp {
 
     /// How much each group matters: one over its squared length scale.
     pub fn relevance(&self) -> Vec<f64> {
-        self.groups.iter().map(|g| self.scale.get(g.start).map_or(0.0, |s| s * s)).collect()
+        self.groups.iter().map(|g| self.scale.get(g.columns.start).map_or(0.0, |s| s * s)).collect()
     }
 }
 
@@ -456,11 +495,12 @@ struct Place {
 }
 
 /// The sum over groups of Euclidean distances.
-fn city_block(a: &[f64], b: &[f64], groups: &[Range<usize>]) -> f64 {
+fn city_block(a: &[f64], b: &[f64], groups: &[Group]) -> f64 {
     if groups.len() == a.len() {
         return lanes(a, b, |x, y| (x - y).abs());
     }
-    groups.iter().map(|g| square_distance(&a[g.clone()], &b[g.clone()]).sqrt()).sum()
+    let own = groups.iter().map(|g| g.columns.clone());
+    own.map(|c| square_distance(&a[c.clone()], &b[c]).sqrt()).sum()
 }
 
 fn square_distance(a: &[f64], b: &[f64]) -> f64 {
@@ -491,12 +531,12 @@ mod tests {
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    fn data(n: usize) -> (Vec<Vec<f64>>, Vec<f64>, Vec<Range<usize>>) {
+    fn data(n: usize) -> (Vec<Vec<f64>>, Vec<f64>, Vec<Group>) {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let x: Vec<Vec<f64>> =
             (0..n).map(|_| (0..4).map(|_| rng.random_range(-0.5..0.5)).collect()).collect();
         let y = x.iter().map(|v| (4.0 * v[0]).sin() + v[1] * v[1] - v[2]).collect();
-        (x, y, vec![0..1, 1..2, 2..4])
+        (x, y, vec![Group::new(0..1), Group::shifted(1..2, -0.5), Group::new(2..4)])
     }
 
     #[test]
@@ -509,17 +549,17 @@ mod tests {
     }
 
     /// By hand: k* ' K^-1 (y - m) and k** - k*' K^-1 k*, the inverse by LU.
-    fn agrees(x: &[Vec<f64>], y: &[f64], groups: &[Range<usize>], h: &Hyper) {
+    fn agrees(x: &[Vec<f64>], y: &[f64], groups: &[Group], h: &Hyper) {
         let gp = Gp::new(x, y, groups, h).unwrap();
         let k = |a: &[f64], b: &[f64]| {
             let each = groups.iter().zip(&h.lengths);
             let (mut r2, mut city, mut inner) = (0.0, 0.0, 0.0);
             for (g, l) in each {
                 let weight = 1.0 / (2.0 * l).exp();
-                let d: f64 = g.clone().map(|c| (a[c] - b[c]).powi(2)).sum();
+                let d: f64 = g.columns.clone().map(|c| (a[c] - b[c]).powi(2)).sum();
                 r2 += weight * d;
                 city += weight * d.sqrt();
-                inner += weight * g.clone().map(|c| a[c] * b[c]).sum::<f64>();
+                inner += weight * g.columns.clone().map(|c| a[c] * b[c]).sum::<f64>();
             }
             let s = (5.0 * r2).sqrt();
             let bent = match h.shape {
@@ -569,7 +609,7 @@ mod tests {
     #[test]
     fn leaving_one_out_is_leaving_it_out() {
         let (x, y, groups) = data(10);
-        let h = Hyper::prior(3);
+        let h = Hyper::prior(&groups);
         let gp = Gp::new(&x, &y, &groups, &h).unwrap();
         let loo = gp.leave_one_out(&y);
         for i in 0..10 {
@@ -593,7 +633,7 @@ mod tests {
         let x: Vec<Vec<f64>> =
             (0..40).map(|_| (0..5).map(|_| rng.random_range(-0.5..0.5)).collect()).collect();
         let y: Vec<f64> = x.iter().map(|v| (5.0 * v[0]).sin() + 0.5 * (4.0 * v[3]).cos()).collect();
-        let groups: Vec<_> = (0..5).map(|i| i..i + 1).collect();
+        let groups: Vec<Group> = (0..5).map(|i| Group::new(i..i + 1)).collect();
         let (_, h) = Observations::new(&x, &y, &groups).fit(Shape::Matern, 60);
         let gp = Gp::new(&x, &y, &groups, &h).unwrap();
         let r = gp.relevance();

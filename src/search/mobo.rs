@@ -6,7 +6,7 @@ use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
 use super::explore::{is_fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
-use super::gp::{Hyper, Observations, Shape};
+use super::gp::{Group, Hyper, Observations, Shape};
 use super::model::{is_forest, Model};
 use super::problem::{KnownPoint, Problem};
 use super::study::{results, Record, Settings};
@@ -14,11 +14,12 @@ use crate::check::spec;
 use crate::space::Point;
 use rand::{Rng, RngExt};
 use std::collections::{BTreeMap, HashSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// Observations used at most to fit hyperparameters: 250 tell as much as 500, eight times faster.
 const FIT_AT_MOST: usize = 250;
+/// With more, the shape and a start are found on part of them.
+const SHAPE_AT_MOST: usize = 120;
 /// Starts of the local search.
 const STARTS: usize = 6;
 /// How many times more points are looked at where all decisions are finely graded, less one.
@@ -74,6 +75,24 @@ fn fit_point(n: usize) -> usize {
     n - n % step
 }
 
+/// Hyperparameters of greatest posterior density over all shapes.
+fn fitted(x: &[Vec<f64>], y: &[f64], groups: &[Group]) -> Hyper {
+    let best = |observations: &Observations| {
+        let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, 60));
+        hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let [(_, hyper), ..] = hyper;
+        hyper
+    };
+    if x.len() <= SHAPE_AT_MOST {
+        return best(&Observations::new(x, y, groups));
+    }
+    let stride = x.len().div_ceil(SHAPE_AT_MOST);
+    let some: Vec<Vec<f64>> = x.iter().step_by(stride).cloned().collect();
+    let values: Vec<f64> = y.iter().step_by(stride).copied().collect();
+    let coarse = best(&Observations::new(&some, &values, groups));
+    Observations::new(x, y, groups).refine(coarse, 20)
+}
+
 fn standardise(values: &[f64]) -> (f64, f64) {
     let n = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / n;
@@ -107,7 +126,7 @@ impl Mobo {
         x: &[Vec<f64>],
         positive: bool,
         raw: &[f64],
-        groups: &[Range<usize>],
+        groups: &[Group],
     ) -> Option<Surrogate> {
         let at = fit_point(raw.len());
         let tamed = |n: usize| {
@@ -128,11 +147,7 @@ impl Mobo {
             let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
             let (mean, sd) = standardise(&t);
             let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
-            let observations = Observations::new(&xs, &y, groups);
-            let iterations = if xs.len() > 120 { 30 } else { 60 };
-            let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, iterations));
-            hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
-            let [(_, hyper), ..] = hyper;
+            let hyper = fitted(&xs, &y, groups);
             self.fitted.insert(name.to_owned(), (at, log, hyper));
         }
         let v = tamed(raw.len());
@@ -158,7 +173,7 @@ impl Mobo {
         x: &[Vec<f64>],
         positive: bool,
         raw: &[f64],
-        groups: &[Range<usize>],
+        groups: &[Group],
     ) -> Option<(bool, Vec<Foretold>)> {
         let model = self.surrogate(name, maximize, x, positive, raw, groups)?;
         let mut v = raw.to_vec();
@@ -304,7 +319,7 @@ fn spans_orders(v: &[f64]) -> bool {
 }
 
 /// Whether the logarithm of a cost fits better, by marginal likelihood with the change of variables.
-fn prefers_log(x: &[Vec<f64>], v: &[f64], groups: &[Range<usize>]) -> bool {
+fn prefers_log(x: &[Vec<f64>], v: &[f64], groups: &[Group]) -> bool {
     if !spans_orders(v) {
         return false;
     }

@@ -1,9 +1,8 @@
 //! The kinds of surrogate model behind one face.
 
 use super::forest::Forest;
-use super::gp::{Gp, Hyper};
+use super::gp::{Gp, Group, Hyper};
 use crate::check::spec::Surrogate;
-use std::ops::Range;
 
 /// Results from which on `auto` means a forest.
 const MANY: usize = 1000;
@@ -26,12 +25,7 @@ pub(super) enum Model {
 impl Model {
     /// A Gaussian process with these hyperparameters, or a forest without; `None` where the covariance
     /// cannot be factorised.
-    pub(super) fn new(
-        x: &[Vec<f64>],
-        y: &[f64],
-        groups: &[Range<usize>],
-        hyper: Option<&Hyper>,
-    ) -> Option<Model> {
+    pub(super) fn new(x: &[Vec<f64>], y: &[f64], groups: &[Group], hyper: Option<&Hyper>) -> Option<Model> {
         match hyper {
             Some(hyper) => Gp::new(x, y, groups, hyper).map(|gp| Model::Process(Box::new(gp))),
             None if x.is_empty() => None,

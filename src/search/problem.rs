@@ -208,7 +208,10 @@ pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> 
 /// What a point's operators tell the model, on scales where equal distances mean about equal changes.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sketch {
-    /// Of the network as a whole: logarithms of weights and operations, depth, share of attention.
+    /// How much there is of the network as a whole: logarithms of weights and operations. An ordinal
+    /// decision that hardly moves one of these is believed to matter little.
+    pub amounts: Vec<f64>,
+    /// What else there is to say of the whole: depth, share of attention.
     pub general: Vec<f64>,
     /// Of single parts: logarithms of widths. An ordinal decision that always changes one of these is
     /// shown to the model through them alone (a width that is a multiple of the one before).
@@ -218,7 +221,7 @@ pub struct Sketch {
 impl Sketch {
     /// All of it as one list.
     pub fn all(self) -> Vec<f64> {
-        self.general.into_iter().chain(self.sizes).collect()
+        self.amounts.into_iter().chain(self.general).chain(self.sizes).collect()
     }
 }
 
