@@ -33,10 +33,13 @@ impl Design {
         let gathered = gather(explorer, &mut rng);
         let seeds: Vec<Arc<Candidate>> =
             settings.seed_points.iter().filter_map(|p| explorer.usable(p)).collect();
-        explorer.taken = taken;
         let pool = match gathered {
             Err(_) if !seeds.is_empty() => seeds.clone(),
-            other => other?,
+            Err(shortage) => {
+                explorer.taken = taken;
+                return Err(shortage);
+            }
+            Ok(pool) => pool,
         };
         let visible = |c: &Arc<Candidate>| match explorer.features {
             Some(f) => {
@@ -63,6 +66,7 @@ impl Design {
             let fixed = points.iter().take_while(|p| seeds.iter().any(|s| s.point == **p)).count();
             exchange(&mut points, fixed.max(1), explorer, &encoder, &mut rng);
         }
+        explorer.taken = taken;
         Ok(Design { pool, encoder, points })
     }
 }
@@ -169,7 +173,7 @@ const SWEEPS: usize = 3;
 /// Nachtsheim 1995) towards the design of greatest entropy (Shewry and Wynn 1987) under a process before anything
 /// is measured. Of a network much is nearly linear in logarithms of its sizes, and slopes are told best by points far out.
 /// What is believed of the lengths beforehand is left aside: the first points are to find out what matters.
-fn exchange(
+pub(super) fn exchange(
     points: &mut [Point],
     fixed: usize,
     explorer: &mut Explorer,
@@ -180,6 +184,10 @@ fn exchange(
     let hyper = Hyper::prior(&groups);
     let encoded = |explorer: &Explorer, p: &Point| explorer.encode(encoder, p, None);
     let Some(mut xs) = points.iter().map(|p| encoded(explorer, p)).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let hash = |explorer: &mut Explorer, p: &Point| explorer.usable(p).map(|c| c.known.hash.clone());
+    let Some(mut hashes) = points.iter().map(|p| hash(explorer, p)).collect::<Option<Vec<_>>>() else {
         return;
     };
     for _ in 0..SWEEPS {
@@ -197,9 +205,12 @@ fn exchange(
                     .filter(|(v, ..)| *v > told * 1.0001)
                     .collect();
                 around.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let mut free = around.into_iter().filter(|(_, p, _)| !points.contains(p));
-                if let Some((v, p, x)) = free.find(|(_, p, _)| explorer.usable(p).is_some()) {
-                    (told, points[i], xs[i]) = (v, p, x);
+                let new = around.into_iter().find_map(|(v, p, x)| {
+                    let hash = hash(explorer, &p).filter(|h| !hashes.contains(h))?;
+                    Some((v, p, x, hash))
+                });
+                if let Some(new) = new {
+                    (told, points[i], xs[i], hashes[i]) = new;
                     moved = true;
                 }
             }

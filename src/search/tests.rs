@@ -9,6 +9,7 @@ use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
 use std::collections::BTreeMap;
 
+mod design;
 mod fidelity;
 
 struct Toy {
