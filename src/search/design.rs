@@ -1,10 +1,11 @@
-//! The first trials: feasible points that fill the space and spread over what is known.
+//! The first trials: feasible points that fill the space and spread over what is known, or that tell models most.
 
 use super::encode::Encoder;
-use super::explore::{Candidate, Explorer, Shortage};
+use super::explore::{Candidate, Explorer, Shortage, Shown};
 use super::gp::{Gp, Group, Hyper};
 use super::problem::{KnownPoint, Problem};
 use super::study::{stream, Settings};
+use crate::check::spec::{Algorithm, Surrogate};
 use crate::space::Point;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,21 +26,28 @@ pub struct Design {
 }
 
 impl Design {
-    /// Depends on the space and the seed only, so that it is the same after a restart.
+    /// Depends on the space, what is known and required, and the settings, never on results, so that it is the
+    /// same after a restart.
     pub fn new(explorer: &mut Explorer, problem: &Problem, settings: &Settings) -> Result<Design, Shortage> {
-        let mut rng = stream(settings.seed, 0, "design");
         // Trials of an interrupted study are members like any other.
         let taken = std::mem::take(&mut explorer.taken);
+        let design = Design::of_free_points(explorer, problem, settings);
+        explorer.taken = taken;
+        design
+    }
+
+    fn of_free_points(
+        explorer: &mut Explorer,
+        problem: &Problem,
+        settings: &Settings,
+    ) -> Result<Design, Shortage> {
+        let mut rng = stream(settings.seed, 0, "design");
         let gathered = gather(explorer, &mut rng);
         let seeds: Vec<Arc<Candidate>> =
             settings.seed_points.iter().filter_map(|p| explorer.usable(p)).collect();
         let pool = match gathered {
             Err(_) if !seeds.is_empty() => seeds.clone(),
-            Err(shortage) => {
-                explorer.taken = taken;
-                return Err(shortage);
-            }
-            Ok(pool) => pool,
+            other => other?,
         };
         let visible = |c: &Arc<Candidate>| match explorer.features {
             Some(f) => {
@@ -52,21 +60,28 @@ impl Design {
         let sample: Vec<(Point, &KnownPoint)> =
             pool.iter().zip(&known).map(|(c, k)| (c.point.clone(), k)).collect();
         let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
-        let sketch = explorer.features.and_then(|f| f(&pool.first()?.point));
-        let amounts = sketch.as_ref().map_or(0, |s| s.amounts.len());
-        let ranges: Vec<f64> = (0..amounts).map(|i| range(&known, i)).collect();
-        let shown = explorer.shown(&few, &ranges, &mut rng);
-        let whole = sketch.map(|s| s.amounts.len() + s.general.len());
+        let sketch = explorer.features.and_then(|f| f(&pool.first()?.point)).unwrap_or_default();
+        let amounts = 0..sketch.amounts.len();
+        // Of an amount that is the same all over the feasible space no part says anything.
+        let told = |r: f64| if r < NARROW { f64::INFINITY } else { r };
+        let ranges: Vec<f64> = amounts.map(|i| told(range(&known, i))).collect();
+        let mut shown = explorer.shown(&few, &ranges, &mut rng);
+        let whole = sketch.amounts.len() + sketch.general.len();
+        let mut sizes = whole..whole + sketch.sizes.len();
+        if !sizes.any(|i| range(&known, i) > 0.0) {
+            shown.iter_mut().filter(|s| **s == Shown::InSizes).for_each(|s| *s = Shown::Plainly);
+        }
+        let whole = (!sketch.sizes.is_empty()).then_some(whole);
         let encoder = Encoder::new(explorer.space.decisions(), &shown, whole, &sample);
         let pool: Vec<(Arc<Candidate>, Vec<f64>)> =
             pool.iter().zip(&known).map(|(c, k)| (c.clone(), encoder.encode(&c.point, k))).collect();
-        let mut points = choose(&seeds, &pool, &encoder, problem, settings.initial);
-        // Where an objective is known, the points are spread over it; those would be lost.
-        if explorer.features.is_some() && !problem.objectives.iter().any(|o| o.known) {
-            let fixed = points.iter().take_while(|p| seeds.iter().any(|s| s.point == **p)).count();
-            exchange(&mut points, fixed.max(1), explorer, &encoder, &mut rng);
+        let (mut points, given) = choose(&seeds, &pool, &encoder, problem, settings.initial);
+        // For Gaussian processes alone. Where an objective is known, the points are spread over it: that would be lost.
+        let processes = settings.algorithm == Algorithm::Mobo && settings.surrogate != Surrogate::Forest;
+        if processes && explorer.features.is_some() && !problem.objectives.iter().any(|o| o.known) {
+            // The first one chosen is in the middle of the space, which all others leave.
+            exchange(&mut points, given.max(1), explorer, &encoder, &mut rng);
         }
-        explorer.taken = taken;
         Ok(Design { pool, encoder, points })
     }
 }
@@ -108,14 +123,14 @@ fn gather(
 }
 
 /// Greedy max-min distance (Kennard and Stone 1969), decisions and known objectives weighing the
-/// same; the first is the one nearest to the middle of the pool.
+/// same; the first is the one nearest to the middle of the pool. Also how many of the points are seed points.
 fn choose(
     seeds: &[Arc<Candidate>],
     pool: &[(Arc<Candidate>, Vec<f64>)],
     encoder: &Encoder,
     problem: &Problem,
     n: usize,
-) -> Vec<Point> {
+) -> (Vec<Point>, usize) {
     let decisions = if encoder.sees_sizes() { encoder.groups().len() } else { encoder.decision_groups() };
     let columns = encoder.groups().get(decisions.wrapping_sub(1)).map_or(0, |g| g.columns.end);
     let ranks = spread(pool, problem);
@@ -133,6 +148,7 @@ fn choose(
             points.push(s.point.clone());
         }
     }
+    let given = points.len();
     let mut nearest: Vec<f64> = views
         .iter()
         .map(|v| {
@@ -163,16 +179,23 @@ fn choose(
             *d = d.min(distance(v, &views[next]));
         }
     }
-    points
+    (points, given)
 }
 
-/// Sweeps of [`exchange`] at most; few are needed.
+/// Sweeps of [`exchange`] at most: it mostly comes to rest in them.
 const SWEEPS: usize = 3;
+/// Points that are moved at most: the work grows with the fourth power of their number.
+const MOVED: usize = 40;
+/// Moves that gain less in variance are rounding errors.
+const GAIN: f64 = 1.0001;
+/// Amounts (logarithms to base 2) with a lesser range are the same everywhere.
+const NARROW: f64 = 0.1;
 
 /// Moves the points behind the first `fixed` to where the others tell least: coordinate exchange (Meyer and
-/// Nachtsheim 1995) towards the design of greatest entropy (Shewry and Wynn 1987) under a process before anything
-/// is measured. Of a network much is nearly linear in logarithms of its sizes, and slopes are told best by points far out.
-/// What is believed of the lengths beforehand is left aside: the first points are to find out what matters.
+/// Nachtsheim 1995) towards the design of greatest entropy (Shewry and Wynn 1987) under a process before
+/// anything is measured. Of a network much is nearly linear in logarithms of its sizes, and slopes are told
+/// best by points far out. What is believed of single lengths is left aside: the first points are to find out
+/// what matters.
 pub(super) fn exchange(
     points: &mut [Point],
     fixed: usize,
@@ -180,6 +203,8 @@ pub(super) fn exchange(
     encoder: &Encoder,
     rng: &mut rand_chacha::ChaCha8Rng,
 ) {
+    let moved = points.len().min(fixed.saturating_add(MOVED));
+    let points = &mut points[..moved];
     let groups: Vec<Group> = encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
     let hyper = Hyper::prior(&groups);
     let encoded = |explorer: &Explorer, p: &Point| explorer.encode(encoder, p, None);
@@ -202,7 +227,7 @@ pub(super) fn exchange(
                     .changes(&points[i], d, rng)
                     .into_iter()
                     .filter_map(|p| encoded(explorer, &p).map(|x| (gp.predict(&x).1, p, x)))
-                    .filter(|(v, ..)| *v > told * 1.0001)
+                    .filter(|(v, ..)| *v > told * GAIN)
                     .collect();
                 around.sort_by(|a, b| b.0.total_cmp(&a.0));
                 let new = around.into_iter().find_map(|(v, p, x)| {
@@ -225,7 +250,7 @@ pub(super) fn exchange(
 fn range(known: &[KnownPoint], feature: usize) -> f64 {
     let values = known.iter().filter_map(|k| k.features.get(feature).copied());
     let (lo, hi) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    (hi - lo).max(1e-9)
+    (hi - lo).max(0.0)
 }
 
 /// For each point its rank in 0..1 among the pool in each known objective.

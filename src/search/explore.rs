@@ -4,6 +4,7 @@ use super::encode::Encoder;
 use super::problem::{Features, Known, KnownPoint, Limit, Problem};
 use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ const ENUMERABLE: usize = 20_000;
 const EFFORT: usize = 6_000;
 /// Points remembered; forgetting costs time only.
 const CACHE: usize = 100_000;
+
+/// Points whose features are remembered (some 10 MB): one suggestion walks mostly where those before it did.
+const SKETCHES: usize = 30_000;
 
 /// A point with what is known of it.
 #[derive(Debug, Clone)]
@@ -85,6 +89,13 @@ fn other_value(info: &DecisionInfo, now: u32, rng: &mut dyn Rng) -> u32 {
     }
 }
 
+/// Whether `other` has this value of a decision and is otherwise the same, but for what depends on it.
+fn differs_in(d: usize, v: u32, point: &Point, other: &Point) -> bool {
+    let mut pairs = point.0.iter().zip(&other.0).enumerate();
+    other.0.get(d) == Some(&Some(v))
+        && pairs.all(|(i, (a, b))| i == d || a == b || a.is_none() || b.is_none())
+}
+
 /// The values to try beside one.
 fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
     let n = info.values.len() as u32;
@@ -101,7 +112,7 @@ pub enum Shown {
     /// By columns of its own, of which nothing is known.
     Plainly,
     /// By columns of its own. Ordinal; on the average over points, the farthest that it moves one of the
-    /// network's amounts, as a part of that amount's range over the space.
+    /// network's amounts, as a part of that amount's range among the feasible points sampled.
     WithEffect(f64),
     /// Through the sizes of the network alone: it is ordinal, and every change of it at every point of
     /// a sample moves one of the sizes or nothing.
@@ -117,6 +128,8 @@ pub struct Explorer<'a> {
     pub features: Option<&'a Features<'a>>,
     problem: Problem,
     cache: HashMap<Point, Result<Arc<Candidate>, String>>,
+    /// Features of points.
+    sketches: RefCell<HashMap<Point, Vec<f64>>>,
     /// Hashes of the graphs that have a trial.
     pub taken: HashSet<String>,
     /// Times `known` was called.
@@ -132,6 +145,7 @@ impl<'a> Explorer<'a> {
             features: None,
             problem,
             cache: HashMap::new(),
+            sketches: RefCell::default(),
             taken: HashSet::new(),
             calls: 0,
         }
@@ -164,14 +178,27 @@ impl<'a> Explorer<'a> {
     pub fn encode(&self, encoder: &Encoder, point: &Point, known: Option<&KnownPoint>) -> Option<Vec<f64>> {
         match self.features {
             Some(f) => {
-                let known = KnownPoint { features: f(point)?.all(), ..KnownPoint::default() };
-                Some(encoder.encode(point, &known))
+                let seen = self.sketches.borrow().get(point).cloned();
+                let features = match seen {
+                    Some(features) => features,
+                    None => {
+                        let features = f(point)?.all();
+                        let mut sketches = self.sketches.borrow_mut();
+                        if sketches.len() >= SKETCHES {
+                            sketches.clear();
+                        }
+                        sketches.insert(point.clone(), features.clone());
+                        features
+                    }
+                };
+                Some(encoder.encode(point, &KnownPoint { features, ..KnownPoint::default() }))
             }
             None => known.map(|k| encoder.encode(point, k)),
         }
     }
 
-    /// For each decision how the model is shown it; see [`Shown`]. `ranges` are those of the amounts.
+    /// For each decision how the model is shown it; see [`Shown`]. `ranges` are those of the amounts, infinite
+    /// where an amount tells nothing.
     pub fn shown(&self, sample: &[Point], ranges: &[f64], rng: &mut dyn Rng) -> Vec<Shown> {
         let decisions = self.space.decisions();
         let mut shown = vec![Shown::Plainly; decisions.len()];
@@ -186,23 +213,27 @@ impl<'a> Explorer<'a> {
                 let (Some(Some(now)), Some(here)) = (point.0.get(d).copied(), features(point)) else {
                     continue;
                 };
-                let mut effect = 0.0f64;
+                let mut effect: Option<f64> = None;
                 for v in (0..info.values.len() as u32).filter(|v| *v != now) {
                     let mut wish = point.0.clone();
                     wish[d] = Some(v);
-                    let other = self.space.repair(&wish, rng).and_then(|p| features(&p));
-                    let Some(other) = other else { continue };
+                    // Where constraints refuse the value, repair changes something else.
+                    let other = self.space.repair(&wish, rng).filter(|p| differs_in(d, v, point, p));
+                    let Some(other) = other.and_then(|p| features(&p)) else { continue };
                     moves_sizes |= other.sizes != here.sizes;
                     hidden |= other.sizes == here.sizes && other != here;
                     let moved = other.amounts.iter().zip(&here.amounts).zip(ranges);
-                    effect = moved.map(|((a, b), r)| (a - b).abs() / r).fold(effect, f64::max);
+                    let moved = moved.map(|((a, b), r)| (a - b).abs() / r);
+                    effect = Some(moved.fold(effect.unwrap_or(0.0), f64::max));
                 }
-                effects += effect;
-                points += 1.0;
+                if let Some(effect) = effect {
+                    effects += effect;
+                    points += 1.0;
+                }
             }
             if moves_sizes && !hidden {
                 *shown = Shown::InSizes;
-            } else if points > 0.0 && !ranges.is_empty() {
+            } else if points > 0.0 && ranges.iter().any(|r| r.is_finite()) {
                 *shown = Shown::WithEffect(effects / points);
             }
         }

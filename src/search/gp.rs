@@ -94,7 +94,7 @@ pub struct Hyper {
     pub lengths: Vec<f64>,
     /// Variance of the stationary part.
     pub signal: f64,
-    /// Variance of the linear part: of the coefficient of a column whose length is the prior's mode, times the
+    /// Variance of the linear part: of the coefficient of a column whose length is the mode of the common prior (without shift), times the
     /// number of groups. Coefficients of other columns vary as one over their length.
     pub linear: f64,
     /// Variance of the noise.
@@ -356,7 +356,7 @@ impl Solved {
 }
 
 /// The variance of a coefficient in the linear part, times its squared length, where `linear` is one:
-/// one over the number of groups at the prior's mode.
+/// one over the number of groups at the mode of the common prior.
 fn slope_scale(groups: usize) -> f64 {
     (2.0 * Prior::new(groups).length).exp() / groups.max(1) as f64
 }

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 /// Observations used at most to fit hyperparameters: 250 tell as much as 500, eight times faster.
 const FIT_AT_MOST: usize = 250;
-/// With more, the shape and a start are found on part of them.
+/// With more, the shape and a start are found on part of them: a fit costs the cube of their number, and is
+/// done six times for these, once for all.
 const SHAPE_AT_MOST: usize = 120;
 /// Starts of the local search.
 const STARTS: usize = 6;
@@ -75,22 +76,25 @@ fn fit_point(n: usize) -> usize {
     n - n % step
 }
 
+/// So many indices of a list at most, evenly spaced.
+fn evenly(length: usize, most: usize) -> impl Iterator<Item = usize> {
+    let n = length.min(most);
+    (0..n).map(move |i| i * length / n)
+}
+
 /// Hyperparameters of greatest posterior density over all shapes.
-fn fitted(x: &[Vec<f64>], y: &[f64], groups: &[Group]) -> Hyper {
-    let best = |observations: &Observations| {
-        let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, 60));
-        hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let [(_, hyper), ..] = hyper;
-        hyper
-    };
+fn fit_hyper(x: &[Vec<f64>], y: &[f64], groups: &[Group]) -> Hyper {
+    let some: Vec<usize> = evenly(x.len(), SHAPE_AT_MOST).collect();
+    let xs: Vec<Vec<f64>> = some.iter().map(|&i| x[i].clone()).collect();
+    let ys: Vec<f64> = some.iter().map(|&i| y[i]).collect();
+    let observations = Observations::new(&xs, &ys, groups);
+    let mut hyper = Shape::ALL.map(|shape| observations.fit(shape, 60));
+    hyper.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let [(_, hyper), ..] = hyper;
     if x.len() <= SHAPE_AT_MOST {
-        return best(&Observations::new(x, y, groups));
+        return hyper;
     }
-    let stride = x.len().div_ceil(SHAPE_AT_MOST);
-    let some: Vec<Vec<f64>> = x.iter().step_by(stride).cloned().collect();
-    let values: Vec<f64> = y.iter().step_by(stride).copied().collect();
-    let coarse = best(&Observations::new(&some, &values, groups));
-    Observations::new(x, y, groups).refine(coarse, 20)
+    Observations::new(x, y, groups).refine(hyper, 20)
 }
 
 fn standardise(values: &[f64]) -> (f64, f64) {
@@ -140,14 +144,13 @@ impl Mobo {
         let stale = !forest && self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
         if stale {
             let v = tamed(at);
-            let stride = at.div_ceil(FIT_AT_MOST);
-            let xs: Vec<Vec<f64>> = x[..at].iter().step_by(stride).cloned().collect();
-            let vs: Vec<f64> = v.iter().step_by(stride).copied().collect();
+            let xs: Vec<Vec<f64>> = evenly(at, FIT_AT_MOST).map(|i| x[i].clone()).collect();
+            let vs: Vec<f64> = evenly(at, FIT_AT_MOST).map(|i| v[i]).collect();
             let log = positive && !maximize && prefers_log(&xs, &vs, groups);
             let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
             let (mean, sd) = standardise(&t);
             let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
-            let hyper = fitted(&xs, &y, groups);
+            let hyper = fit_hyper(&xs, &y, groups);
             self.fitted.insert(name.to_owned(), (at, log, hyper));
         }
         let v = tamed(raw.len());
@@ -210,9 +213,8 @@ impl Mobo {
         }
         let encoder = &design.encoder;
         let groups = encoder.groups();
-        let encode =
-            |r: &Record| explorer.encode(encoder, &r.trial.point, Some(&r.known)).unwrap_or_default();
-        let mut x: Vec<Vec<f64>> = done.iter().map(|r| encode(r)).collect();
+        let encode = |r: &Record| explorer.encode(encoder, &r.trial.point, Some(&r.known));
+        let mut x: Vec<Vec<f64>> = done.iter().map(|r| encode(r)).collect::<Option<_>>()?;
         let modelled = modelled(problem);
         let names: Vec<(&str, bool)> = modelled.iter().map(|(n, m, _)| (*n, *m)).collect();
         let mut raw: Vec<Vec<f64>> = Vec::new();
@@ -226,7 +228,7 @@ impl Mobo {
         // Pending trials: believed to give what is expected.
         let pending: Vec<&Record> = hidden.iter().collect();
         if !pending.is_empty() {
-            let xs: Vec<Vec<f64>> = pending.iter().map(|r| encode(r)).collect();
+            let xs: Vec<Vec<f64>> = pending.iter().map(|r| encode(r)).collect::<Option<_>>()?;
             for (model, v) in models.iter().zip(raw.iter_mut()) {
                 v.extend(xs.iter().map(|x| model.natural(model.predict(x).0)));
             }
@@ -252,7 +254,7 @@ impl Mobo {
         // Where trials fail (diverge, run out of time), more of them will.
         let told: Vec<&Record> = visible.iter().filter(|r| r.outcome.is_some()).collect();
         let success = if told.len() > done.len() {
-            let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect();
+            let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect::<Option<_>>()?;
             let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.has_estimate()))).collect();
             self.surrogate(SUCCESS, true, &x, false, &labels, groups)
         } else {
@@ -494,6 +496,25 @@ mod tests {
         for n in 1..500 {
             assert!(fit_point(n) <= n && n - fit_point(n) <= n / 15);
         }
+    }
+
+    #[test]
+    fn many_observations_are_thinned_evenly_and_refined_to_a_better_fit() {
+        assert_eq!(evenly(5, 9).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        for n in [121, 250, 999] {
+            let kept: Vec<usize> = evenly(n, 120).collect();
+            assert!(kept.len() == 120 && kept[0] == 0 && kept[119] >= n - n.div_ceil(120) - 1, "{n}");
+            assert!(kept.windows(2).all(|w| (n / 120..=n.div_ceil(120)).contains(&(w[1] - w[0]))), "{n}");
+        }
+        // A function of the first of two coordinates.
+        let x: Vec<Vec<f64>> =
+            (0..150).map(|i| vec![(i * 37 % 150) as f64 / 150.0, (i * 83 % 150) as f64 / 150.0]).collect();
+        let y: Vec<f64> = x.iter().map(|x| (9.0 * x[0]).sin()).collect();
+        let groups = [Group::new(0..1), Group::new(1..2)];
+        let hyper = fit_hyper(&x, &y, &groups);
+        assert!(hyper.lengths[0] < hyper.lengths[1] - 0.5, "{:?}", hyper.lengths);
+        let model = Model::new(&x, &y, &groups, Some(&hyper)).unwrap();
+        assert!((model.predict(&[0.503, 0.2]).0 - (9.0f64 * 0.503).sin()).abs() < 0.02);
     }
 
     #[test]

@@ -209,7 +209,7 @@ pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sketch {
     /// How much there is of the network as a whole: logarithms of weights and operations. An ordinal
-    /// decision that hardly moves one of these is believed to matter little.
+    /// decision that moves none of these much is believed to matter little.
     pub amounts: Vec<f64>,
     /// What else there is to say of the whole: depth, share of attention.
     pub general: Vec<f64>,

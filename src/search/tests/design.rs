@@ -64,6 +64,40 @@ fn decisions_are_shown_by_what_they_do_to_the_network() {
     assert_eq!((group(ACT).shift, group(ACT).spread), (0.0, 1.0));
 }
 
+/// A value that constraints refuse is repaired by changing others: that is no effect of the decision.
+#[test]
+fn what_constraints_change_is_no_effect() {
+    struct Tied(Vec<DecisionInfo>);
+    impl SearchSpace for Tied {
+        fn decisions(&self) -> &[DecisionInfo] {
+            &self.0
+        }
+        fn sample(&self, rng: &mut dyn Rng) -> Point {
+            self.repair(&[None, Some(rng.random_range(0..2))], rng).unwrap()
+        }
+        /// The first decision is whatever the second is.
+        fn repair(&self, wish: &[Option<u32>], _: &mut dyn Rng) -> Option<Point> {
+            Some(Point(vec![wish[1], wish[1]]))
+        }
+    }
+    let number = |path: &str| DecisionInfo {
+        path: path.into(),
+        values: vec!["1".into(), "2".into()],
+        kind: DecisionKind::Ordinal(vec![1.0, 2.0]),
+    };
+    let space = Tied(vec![number("a"), number("b")]);
+    let features = |p: &Point| {
+        let v = f64::from(p.0[1]?);
+        Some(Sketch { amounts: vec![v], general: vec![], sizes: vec![] })
+    };
+    let known = |_: &Point| Ok(KnownPoint::default());
+    let mut explorer = Explorer::new(&space, &known, unknown());
+    explorer.features = Some(&features);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let sample: Vec<Point> = (0..4).map(|_| space.sample(&mut rng)).collect();
+    assert_eq!(explorer.shown(&sample, &[1.0], &mut rng), [Shown::Plainly; 2]);
+}
+
 /// The sum of the logarithms of what each point tells beyond those before it.
 fn entropy(explorer: &Explorer, design: &Design, points: &[Point]) -> f64 {
     let groups: Vec<Group> = design.encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
@@ -125,4 +159,51 @@ fn a_study_with_features_goes_on_as_it_would_have() {
         assert_eq!(drive(&path, cut), expected[..cut]);
         assert_eq!(drive(&path, usize::MAX), expected, "cut after {cut}");
     }
+}
+
+#[test]
+fn workers_do_not_matter_where_there_are_features() {
+    let toy = Toy::new();
+    let (features, known) = (|p: &Point| Some(sketch(&toy, p)), |p: &Point| known(&toy, p));
+    let run = |pending: usize| {
+        let mut study =
+            Study::new(&toy, &known, unknown(), settings(Algorithm::Mobo, 18, 6)).with_features(&features);
+        let mut queue: std::collections::VecDeque<Trial> = Default::default();
+        loop {
+            queue.extend(study.ask(pending - queue.len()).unwrap());
+            let Some(trial) = queue.pop_front() else { break };
+            study.tell(trial.number, measured(&toy, &trial)).unwrap();
+        }
+        trials(&study)
+    };
+    let one = run(1);
+    assert_eq!(one.len(), 18);
+    assert_eq!(run(3), one);
+    assert_eq!(run(20), one);
+}
+
+#[test]
+fn seed_points_stay_and_only_processes_move_the_others() {
+    let toy = Toy::new();
+    let (features, known) = (|p: &Point| Some(sketch(&toy, p)), |p: &Point| known(&toy, p));
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let mut seed_points: Vec<Point> = (0..200).map(|_| toy.sample(&mut rng)).collect();
+    let mut look = Explorer::new(&toy, &known, unknown());
+    let (good, bad): (Vec<Point>, Vec<Point>) = seed_points.drain(..).partition(|p| look.usable(p).is_some());
+    let begin = |algorithm, initial: usize, problem: &Problem, seeds: &[Point]| {
+        let mut explorer = Explorer::new(&toy, &known, problem.clone());
+        explorer.features = Some(&features);
+        let settings = Settings { seed_points: seeds.to_vec(), initial, ..settings(algorithm, 30, 1) };
+        Design::new(&mut explorer, problem, &settings).unwrap().points
+    };
+    let seeds = [good[0].clone(), bad[0].clone(), good[1].clone()];
+    let points = begin(Algorithm::Mobo, 8, &unknown(), &seeds);
+    assert_eq!(points.len(), 8);
+    assert_eq!(points[..2], good[..2], "those that keep the requirement, first and as they are");
+    assert_eq!(begin(Algorithm::Mobo, 1, &unknown(), &seeds), good[..1]);
+    assert_eq!(begin(Algorithm::Mobo, 1, &unknown(), &[]).len(), 1);
+    // For others, and where an objective is known, the points are those that fill the space.
+    let plain = begin(Algorithm::Nsga2, 8, &unknown(), &[]);
+    assert_ne!(begin(Algorithm::Mobo, 8, &unknown(), &[]), plain);
+    assert_eq!(begin(Algorithm::Tpe, 8, &unknown(), &[]), plain);
 }
