@@ -538,12 +538,25 @@ fn legend(svg: &mut String, shown: &Shown, study: &Study, projection: bool) {
         entries.push((format!(r#"<path d="M-4.5 3.5L0 -4.5L4.5 3.5Z" fill="{FIRST}"/>"#), "off the scale"));
     }
     let width = |label: &str| 56.0 + text_width(label, 13.0);
-    let total: f64 = entries.iter().map(|(_, l)| width(l)).sum();
-    let mut at = (WIDTH - total).max(0.0) / 2.0 + 14.0;
-    let y = HEIGHT - 24.0;
-    for (mark, label) in entries {
-        let _ = writeln!(svg, r#"<g transform="translate({at:.1} {y})">{mark}</g>"#);
-        text(svg, at + 18.0, y + 4.5, r#"font-size="13""#, label);
-        at += width(label);
+    let mut rows: Vec<(f64, Vec<(String, &str)>)> = Vec::new();
+    for entry in entries {
+        let wide = width(entry.1);
+        match rows.last_mut() {
+            Some((total, row)) if *total + wide <= WIDTH => {
+                *total += wide;
+                row.push(entry);
+            }
+            _ => rows.push((wide, vec![entry])),
+        }
+    }
+    let first = HEIGHT - if rows.len() > 1 { 34.0 } else { 24.0 };
+    for (i, (total, row)) in rows.into_iter().enumerate() {
+        let mut at = (WIDTH - total) / 2.0 + 14.0;
+        let y = first + 22.0 * i as f64;
+        for (mark, label) in row {
+            let _ = writeln!(svg, r#"<g transform="translate({at:.1} {y})">{mark}</g>"#);
+            text(svg, at + 18.0, y + 4.5, r#"font-size="13""#, label);
+            at += width(label);
+        }
     }
 }
