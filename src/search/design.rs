@@ -61,7 +61,10 @@ impl Design {
             pool.iter().zip(&known).map(|(c, k)| (c.point.clone(), k)).collect();
         let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
         let sketch = explorer.features.and_then(|f| f(&pool.first()?.point)).unwrap_or_default();
-        let amounts = 0..sketch.amounts.len();
+        // Where all objectives are measured. With a known one the design is spread over that, and priors by effects
+        // have not proved themselves (docs/search.md).
+        let open = !problem.objectives.iter().any(|o| o.known);
+        let amounts = 0..if open { sketch.amounts.len() } else { 0 };
         // Of an amount that is the same all over the feasible space no part says anything.
         let told = |r: f64| if r < NARROW { f64::INFINITY } else { r };
         let ranges: Vec<f64> = amounts.map(|i| told(range(&known, i))).collect();
@@ -71,14 +74,14 @@ impl Design {
         if !sizes.any(|i| range(&known, i) > 0.0) {
             shown.iter_mut().filter(|s| **s == Shown::InSizes).for_each(|s| *s = Shown::Plainly);
         }
-        let whole = (!sketch.sizes.is_empty()).then_some(whole);
+        let whole = (open && !sketch.sizes.is_empty()).then_some(whole);
         let encoder = Encoder::new(explorer.space.decisions(), &shown, whole, &sample);
         let pool: Vec<(Arc<Candidate>, Vec<f64>)> =
             pool.iter().zip(&known).map(|(c, k)| (c.clone(), encoder.encode(&c.point, k))).collect();
         let (mut points, given) = choose(&seeds, &pool, &encoder, problem, settings.initial);
-        // For Gaussian processes alone. Where an objective is known, the points are spread over it: that would be lost.
+        // For Gaussian processes alone.
         let processes = settings.algorithm == Algorithm::Mobo && settings.surrogate != Surrogate::Forest;
-        if processes && explorer.features.is_some() && !problem.objectives.iter().any(|o| o.known) {
+        if processes && explorer.features.is_some() && open {
             // The first one chosen is in the middle of the space, which all others leave.
             exchange(&mut points, given.max(1), explorer, &encoder, &mut rng);
         }

@@ -62,6 +62,16 @@ fn decisions_are_shown_by_what_they_do_to_the_network() {
     let group = |d: usize| &design.encoder.groups()[own.iter().position(|o| *o == d).unwrap()];
     assert!(group(DEPTH2).shift < group(KERNEL).shift && group(KERNEL).shift < group(HEADS).shift);
     assert_eq!((group(ACT).shift, group(ACT).spread), (0.0, 1.0));
+
+    // Not where an objective is known.
+    let known = toy.known();
+    let mut explorer = Explorer::new(&toy, &known, problem(3000.0));
+    explorer.features = Some(&features);
+    let settings = settings(Algorithm::Mobo, 30, 1);
+    let design = Design::new(&mut explorer, &problem(3000.0), &settings).unwrap();
+    assert!(design.encoder.groups().iter().all(|g| (g.shift, g.spread) == (0.0, 1.0)));
+    let filling = Settings { algorithm: Algorithm::Nsga2, ..settings };
+    assert_eq!(Design::new(&mut explorer, &problem(3000.0), &filling).unwrap().points, design.points);
 }
 
 /// A value that constraints refuse is repaired by changing others: that is no effect of the decision.
