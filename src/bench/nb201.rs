@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_not_on_a_path_does_not_count() {
-        let of = |ops: [u32; 6]| sketch(&Point(ops.map(Some).to_vec())).general;
+        let of = |ops: [u32; 6]| sketch(&Point(ops.map(Some).to_vec())).all();
         let macs = |weights: f64| (OTHER_MACS + MACS * weights).log2();
         assert_eq!(of([3, 0, 0, 0, 0, 0]), [macs(0.0), 0.0], "leads nowhere");
         assert_eq!(of([0, 0, 3, 1, 0, 3]), [macs(0.0), 0.0], "comes from nowhere");
