@@ -1,4 +1,5 @@
-//! The first trials: feasible points that fill the space and spread over what is known, or that tell models most.
+//! The first trials: feasible points that fill the space and spread over what is known, or that tell models
+//! most.
 
 use super::encode::Encoder;
 use super::explore::{Candidate, Explorer, Shortage, Shown};
@@ -26,8 +27,8 @@ pub struct Design {
 }
 
 impl Design {
-    /// Depends on the space, what is known and required, and the settings, never on results, so that it is the
-    /// same after a restart.
+    /// Depends on the space, what is known and required, and the settings, never on results, so that it is
+    /// the same after a restart.
     pub fn new(explorer: &mut Explorer, problem: &Problem, settings: &Settings) -> Result<Design, Shortage> {
         // Trials of an interrupted study are members like any other.
         let taken = std::mem::take(&mut explorer.taken);
@@ -61,8 +62,8 @@ impl Design {
             pool.iter().zip(&known).map(|(c, k)| (c.point.clone(), k)).collect();
         let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
         let sketch = explorer.features.and_then(|f| f(&pool.first()?.point)).unwrap_or_default();
-        // Where all objectives are measured. With a known one the design is spread over that, and priors by effects
-        // have not proved themselves (docs/search.md).
+        // Where all objectives are measured. With a known one the design is spread over that, and priors by
+        // effects have not proved themselves (docs/search.md).
         let open = !problem.objectives.iter().any(|o| o.known);
         let amounts = 0..if open { sketch.amounts.len() } else { 0 };
         // Of an amount that is the same all over the feasible space no part says anything.
@@ -79,7 +80,7 @@ impl Design {
         let pool: Vec<(Arc<Candidate>, Vec<f64>)> =
             pool.iter().zip(&known).map(|(c, k)| (c.clone(), encoder.encode(&c.point, k))).collect();
         let (mut points, given) = choose(&seeds, &pool, &encoder, problem, settings.initial);
-        // For Gaussian processes alone.
+        // What tells a Gaussian process most need not tell other algorithms anything.
         let processes = settings.algorithm == Algorithm::Mobo && settings.surrogate != Surrogate::Forest;
         if processes && explorer.features.is_some() && open {
             // The first one chosen is in the middle of the space, which all others leave.
@@ -126,7 +127,8 @@ fn gather(
 }
 
 /// Greedy max-min distance (Kennard and Stone 1969), decisions and known objectives weighing the
-/// same; the first is the one nearest to the middle of the pool. Also how many of the points are seed points.
+/// same; the first is the one nearest to the middle of the pool. Returns, with the points, how many of them are
+/// seed points.
 fn choose(
     seeds: &[Arc<Candidate>],
     pool: &[(Arc<Candidate>, Vec<f64>)],
@@ -249,7 +251,7 @@ pub(super) fn exchange(
     }
 }
 
-/// The range of a feature.
+/// The range of a feature among points.
 fn range(known: &[KnownPoint], feature: usize) -> f64 {
     let values = known.iter().filter_map(|k| k.features.get(feature).copied());
     let (lo, hi) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
