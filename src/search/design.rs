@@ -1,9 +1,10 @@
 //! The first trials: feasible points that fill the space and spread over what is known, or that tell models
 //! most.
 
+use super::covariance::{Group, Hyper};
 use super::encode::Encoder;
 use super::explore::{Candidate, Explorer, Shortage, Shown};
-use super::gp::{Gp, Group, Hyper};
+use super::gp::Gp;
 use super::problem::{KnownPoint, Problem};
 use super::study::{stream, Settings};
 use crate::check::spec::{Algorithm, Surrogate};
@@ -211,7 +212,8 @@ pub(super) fn exchange(
     let moved = points.len().min(fixed.saturating_add(MOVED));
     let points = &mut points[..moved];
     let groups: Vec<Group> = encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
-    let hyper = Hyper::prior(&groups);
+    // Slopes first: where kinks are to be found as well, fewer points are far out.
+    let hyper = Hyper { additive: f64::NEG_INFINITY, ..Hyper::prior(&groups) };
     let encoded = |explorer: &Explorer, p: &Point| explorer.encode(encoder, p, None);
     let Some(mut xs) = points.iter().map(|p| encoded(explorer, p)).collect::<Option<Vec<_>>>() else {
         return;

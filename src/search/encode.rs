@@ -11,8 +11,8 @@
 //!   from every value;
 //! - features and known values: one column, scaled to the range seen on a sample of the space.
 
+use super::covariance::Group;
 use super::explore::Shown;
-use super::gp::Group;
 use super::problem::KnownPoint;
 use crate::space::{DecisionInfo, DecisionKind, Point};
 

@@ -96,14 +96,19 @@ fn differs_in(d: usize, v: u32, point: &Point, other: &Point) -> bool {
         && pairs.all(|(i, (a, b))| i == d || a == b || a.is_none() || b.is_none())
 }
 
-/// The values to try beside one.
+/// The values to try beside one: all, or where they are finely graded those at steps of powers of three, and
+/// both ends, where an optimum often lies.
 fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
     let n = info.values.len() as u32;
     if !is_fine(info) {
         return (0..n).filter(|v| *v != now).collect();
     }
     let steps = std::iter::successors(Some(1u32), |s| s.checked_mul(3)).take_while(|s| *s < n);
-    steps.flat_map(|s| [now.checked_sub(s), Some(now + s).filter(|v| *v < n)]).flatten().collect()
+    let around = steps.flat_map(|s| [now.checked_sub(s), Some(now + s).filter(|v| *v < n)]).flatten();
+    let mut values: Vec<u32> = around.chain([0, n - 1]).filter(|v| *v != now).collect();
+    values.sort_unstable();
+    values.dedup();
+    values
 }
 
 /// How a model is shown a decision.
@@ -274,7 +279,7 @@ impl<'a> Explorer<'a> {
     }
 
     /// The points that differ from `point` in one decision (and what depends on it): by all other
-    /// values, or where they are finely graded by steps of powers of three.
+    /// values, or where they are finely graded by steps of powers of three and to both ends.
     pub fn neighbours(&self, point: &Point, rng: &mut dyn Rng) -> Vec<Point> {
         (0..self.space.decisions().len()).flat_map(|d| self.changes(point, d, rng)).collect()
     }
@@ -403,5 +408,23 @@ impl<'a> Explorer<'a> {
         let hashes: HashSet<&str> =
             seen.iter().filter(|c| c.violation <= 0.0).map(|c| c.known.hash.as_str()).collect();
         Shortage { feasible: hashes.len(), nearest, invalid, ..Shortage::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_fine_decisions_are_near_and_far_and_at_both_ends() {
+        let info = |n: u32| DecisionInfo {
+            path: "a".into(),
+            values: (0..n).map(|v| v.to_string()).collect(),
+            kind: DecisionKind::Ordinal((0..n).map(f64::from).collect()),
+        };
+        assert_eq!(near(&info(5), 2), [0, 1, 3, 4]);
+        assert_eq!(near(&info(101), 50), [0, 23, 41, 47, 49, 51, 53, 59, 77, 100]);
+        assert_eq!(near(&info(101), 0), [1, 3, 9, 27, 81, 100]);
+        assert_eq!(near(&info(101), 100), [0, 19, 73, 91, 97, 99]);
     }
 }

@@ -4,157 +4,9 @@
 //! algorithm 2.1 for the posterior, equations 5.8 and 5.9 for the marginal likelihood and its
 //! gradient, 5.10 to 5.12 for leave-one-out.
 
+use super::covariance::{slope_scale, Group, Hyper, Prior, Shape};
 use super::lbfgs::minimize;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
-use std::ops::Range;
-
-/// The stationary part of the covariance: a function of a sum over groups, of squared distances over
-/// squared lengths or of distances over squared lengths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// Matern with smoothness 5/2: `(1 + a + a^2/3) exp(-a)`, `a = sqrt(5) r`, of the squared distance
-    /// `r^2` (equation 4.17).
-    Matern,
-    /// Squared exponential, `exp(-r^2/2)` (equation 4.9).
-    SquaredExponential,
-    /// A product of exponentials, `exp(-sum_g |x_g - x'_g| / length_g^2)` (equation 4.18 in each group):
-    /// for functions with steps, such as times that come from a table.
-    Exponential,
-}
-
-impl Shape {
-    /// All.
-    pub const ALL: [Shape; 3] = [Shape::Matern, Shape::SquaredExponential, Shape::Exponential];
-
-    /// The correlation, of the sum over groups.
-    fn correlation(self, sum: f64) -> f64 {
-        match self {
-            Shape::Matern => {
-                let a = (5.0 * sum).sqrt();
-                (1.0 + a + a * a / 3.0) * (-a).exp()
-            }
-            Shape::SquaredExponential => (-0.5 * sum).exp(),
-            Shape::Exponential => (-sum).exp(),
-        }
-    }
-
-    /// The correlation, and minus twice its derivative by the sum.
-    fn with_slope(self, sum: f64) -> (f64, f64) {
-        match self {
-            Shape::Matern => {
-                let a = (5.0 * sum).sqrt();
-                let e = (-a).exp();
-                ((1.0 + a + a * a / 3.0) * e, 5.0 / 3.0 * (1.0 + a) * e)
-            }
-            Shape::SquaredExponential => {
-                let e = (-0.5 * sum).exp();
-                (e, e)
-            }
-            Shape::Exponential => {
-                let e = (-sum).exp();
-                (e, 2.0 * e)
-            }
-        }
-    }
-}
-
-/// Columns that share a length scale, and what is believed of that before anything is measured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Group {
-    /// The columns.
-    pub columns: Range<usize>,
-    /// Added to the mean of the prior of the logarithm of the length: above zero the group is thought to
-    /// matter less than others.
-    pub shift: f64,
-    /// Standard deviation of that prior.
-    pub spread: f64,
-}
-
-impl Group {
-    /// Columns of which nothing is known.
-    pub fn new(columns: Range<usize>) -> Group {
-        Group { columns, shift: 0.0, spread: 1.0 }
-    }
-
-    /// Columns that are thought to matter less than others (above zero) or more.
-    pub fn shifted(columns: Range<usize>, shift: f64) -> Group {
-        Group { columns, shift, spread: INFORMED }
-    }
-}
-
-/// Standard deviation of the prior of the logarithm of a length of which something is known.
-const INFORMED: f64 = 0.7;
-
-/// Hyperparameters, as natural logarithms.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Hyper {
-    /// Of the stationary part.
-    pub shape: Shape,
-    /// Length scale of each group of columns.
-    pub lengths: Vec<f64>,
-    /// Variance of the stationary part.
-    pub signal: f64,
-    /// Variance of the linear part: of the coefficient of a column whose length is the mode of the common prior (without shift), times the
-    /// number of groups. Coefficients of other columns vary as one over their length.
-    pub linear: f64,
-    /// Variance of the noise.
-    pub noise: f64,
-}
-
-/// Normal priors on the logarithms: (mean, standard deviation).
-struct Prior {
-    /// The mean grows with the number of groups, as distances do (Hvarfner, Hellsten and Nardi 2024); a
-    /// group's own shift comes on top of it.
-    length: f64,
-    signal: (f64, f64),
-    linear: (f64, f64),
-    noise: (f64, f64),
-}
-
-impl Prior {
-    fn new(groups: usize) -> Prior {
-        Prior {
-            length: 0.5 + 0.5 * (groups.max(1) as f64).ln(),
-            signal: (0.0, 1.0),
-            linear: (0.0, 1.5),
-            noise: (-6.5, 1.5),
-        }
-    }
-
-    fn each<'a>(&'a self, groups: &'a [Group]) -> impl Iterator<Item = (f64, f64)> + 'a {
-        let lengths = groups.iter().map(|g| (self.length + g.shift, g.spread));
-        lengths.chain([self.signal, self.linear, self.noise])
-    }
-}
-
-impl Hyper {
-    /// The mode of the priors.
-    pub fn prior(groups: &[Group]) -> Hyper {
-        let prior = Prior::new(groups.len());
-        Hyper {
-            shape: Shape::Matern,
-            lengths: groups.iter().map(|g| prior.length + g.shift).collect(),
-            signal: prior.signal.0,
-            linear: prior.linear.0,
-            noise: prior.noise.0,
-        }
-    }
-
-    fn to_vec(&self) -> Vec<f64> {
-        self.lengths.iter().copied().chain([self.signal, self.linear, self.noise]).collect()
-    }
-
-    fn from_slice(shape: Shape, v: &[f64]) -> Hyper {
-        let groups = v.len().saturating_sub(3);
-        Hyper {
-            shape,
-            lengths: v[..groups].to_vec(),
-            signal: v[groups],
-            linear: v[groups + 1],
-            noise: v[groups + 2],
-        }
-    }
-}
 
 /// Observations with everything about them that does not depend on hyperparameters. Pairs are
 /// packed: `(1,0), (2,0), (2,1), (3,0), ..`.
@@ -229,28 +81,27 @@ impl<'a> Observations<'a> {
         let inverse: Vec<f64> = hyper.lengths.iter().map(|l| (-2.0 * l).exp()).collect();
         let (signal, noise) = (hyper.signal.exp(), hyper.noise.exp());
         let linear = hyper.linear.exp() * slope_scale(groups);
-        let near = match shape {
-            Shape::Exponential => &self.roots,
-            _ => &self.squares,
-        };
-        // The inner product of a pair is (|x|^2 + |x'|^2 - |x - x'|^2) / 2.
+        let additive = hyper.additive.exp() * slope_scale(groups);
+        let total: f64 = inverse.iter().sum();
         let own = weighted(&self.norms, &inverse, n);
-        let sum = weighted(near, &inverse, n * n.saturating_sub(1) / 2);
-        let square = match shape {
-            Shape::Exponential => weighted(&self.squares, &inverse, sum.len()),
-            _ => sum.clone(),
-        };
+        let pairs = n * n.saturating_sub(1) / 2;
+        let square = weighted(&self.squares, &inverse, pairs);
+        let city = weighted(&self.roots, &inverse, pairs);
         let mut k = DMatrix::zeros(n, n);
-        let mut correlations = Vec::with_capacity(sum.len());
-        let mut slopes = Vec::with_capacity(sum.len());
-        let mut inner = square;
+        let mut correlations = Vec::with_capacity(pairs);
+        let mut slopes = Vec::with_capacity(pairs);
+        let mut inner = Vec::with_capacity(pairs);
         let mut pair = 0;
         for i in 0..n {
-            k[(i, i)] = signal + linear * own[i] + noise + JITTER;
+            k[(i, i)] = signal + linear * own[i] + additive * total + noise + JITTER;
             for j in 0..i {
-                let (correlation, slope) = shape.with_slope(sum[pair]);
-                inner[pair] = 0.5 * (own[i] + own[j] - inner[pair]);
-                k[(i, j)] = signal * correlation + linear * inner[pair];
+                let (correlation, slope) = shape.with_slope(match shape {
+                    Shape::Exponential => city[pair],
+                    _ => square[pair],
+                });
+                // The inner product of a pair is (|x|^2 + |x'|^2 - |x - x'|^2) / 2.
+                inner.push(0.5 * (own[i] + own[j] - square[pair]));
+                k[(i, j)] = signal * correlation + linear * inner[pair] + additive * (total - city[pair]);
                 correlations.push(correlation);
                 slopes.push(slope);
                 pair += 1;
@@ -261,42 +112,45 @@ impl<'a> Observations<'a> {
         let kinv = solved.cholesky.inverse();
         let mut value = 0.5 * solved.quadratic + 0.5 * solved.log_determinant();
         // The gradient is -1/2 tr(W dK), W = alpha alpha' - K^-1.
-        let (mut by_signal, mut by_linear, mut by_noise) = (0.0, 0.0, 0.0);
+        let (mut by_signal, mut by_linear, mut by_additive, mut by_noise) = (0.0, 0.0, 0.0, 0.0);
         let alpha = &solved.alpha;
         let mut rows = vec![0.0; n];
-        // Of the stationary part, and of the linear part, both by what is between two points.
-        let (mut bent, mut straight) = (slopes, Vec::with_capacity(inner.len()));
+        // By squared distances and by distances.
+        let (mut by_squares, mut by_roots) = (vec![0.0; pairs], vec![0.0; pairs]);
         let mut pair = 0;
         for i in 0..n {
             let w = alpha[i] * alpha[i] - kinv[(i, i)];
             by_signal -= 0.5 * w * signal;
             by_linear -= 0.5 * w * linear * own[i];
+            by_additive -= 0.5 * w * additive * total;
             by_noise -= 0.5 * w * noise;
             rows[i] += w;
             for j in 0..i {
                 let w = alpha[i] * alpha[j] - kinv[(j, i)];
                 by_signal -= w * signal * correlations[pair];
                 by_linear -= w * linear * inner[pair];
+                by_additive -= w * additive * (total - city[pair]);
                 rows[i] += w;
                 rows[j] += w;
-                bent[pair] *= -w * signal;
-                straight.push(-w * linear);
+                let bent = -w * signal * slopes[pair];
+                by_squares[pair] = -w * linear;
+                by_roots[pair] = -2.0 * w * additive;
+                match shape {
+                    Shape::Exponential => by_roots[pair] += bent,
+                    _ => by_squares[pair] += bent,
+                }
                 pair += 1;
             }
         }
-        if shape != Shape::Exponential {
-            bent.iter_mut().zip(&straight).for_each(|(b, s)| *b += s);
-        }
+        // What a length does to the additive part of all pairs alike.
+        let alike: f64 = additive * rows.iter().sum::<f64>();
         let mut gradient: Vec<f64> = (0..groups)
             .map(|g| {
-                let mut by = dot(&bent, &near[g]) + linear * dot(&rows, &self.norms[g]);
-                if shape == Shape::Exponential {
-                    by += dot(&straight, &self.squares[g]);
-                }
-                inverse[g] * by
+                let between = dot(&by_squares, &self.squares[g]) + dot(&by_roots, &self.roots[g]);
+                inverse[g] * (between + linear * dot(&rows, &self.norms[g]) + alike)
             })
             .collect();
-        gradient.extend([by_signal, by_linear, by_noise]);
+        gradient.extend([by_signal, by_linear, by_additive, by_noise]);
         let prior = Prior::new(groups);
         for (i, (mean, sd)) in prior.each(self.groups).enumerate() {
             let z = (v[i] - mean) / sd;
@@ -355,12 +209,6 @@ impl Solved {
     }
 }
 
-/// The variance of a coefficient in the linear part, times its squared length, where `linear` is one:
-/// one over the number of groups at the mode of the common prior.
-fn slope_scale(groups: usize) -> f64 {
-    (2.0 * Prior::new(groups).length).exp() / groups.max(1) as f64
-}
-
 /// The sum of columns times weights, each of this length.
 fn weighted(columns: &[Vec<f64>], weights: &[f64], length: usize) -> Vec<f64> {
     let mut sum = vec![0.0; length];
@@ -379,11 +227,14 @@ pub struct Gp {
     /// Coordinates times `scale`, one row after the other, and their squared norms.
     rows: Vec<f64>,
     norms: Vec<f64>,
-    /// Coordinates times squared `scale`, for [`Shape::Exponential`] alone.
+    /// Coordinates times squared `scale`.
     steep: Vec<f64>,
     signal: f64,
     /// Times the inner product of scaled coordinates.
     linear: f64,
+    /// Times the sum over groups of one over squared length, less that of distances over it.
+    additive: f64,
+    total: f64,
     noise: f64,
     mean: f64,
     alpha: Vec<f64>,
@@ -410,6 +261,8 @@ impl Gp {
             steep: Vec::new(),
             signal: hyper.signal.exp(),
             linear: hyper.linear.exp() * slope_scale(groups.len()),
+            additive: hyper.additive.exp() * slope_scale(groups.len()),
+            total: hyper.lengths.iter().map(|l| (-2.0 * l).exp()).sum(),
             noise: hyper.noise.exp(),
             mean: 0.0,
             alpha: Vec::new(),
@@ -440,19 +293,21 @@ impl Gp {
     fn at(&self, x: &[f64]) -> Place {
         let times = |v: &[f64]| -> Vec<f64> { v.iter().zip(&self.scale).map(|(v, s)| v * s).collect() };
         let scaled = times(x);
-        let steep = if self.shape == Shape::Exponential { times(&scaled) } else { Vec::new() };
-        Place { norm: dot(&scaled, &scaled), scaled, steep }
+        Place { norm: dot(&scaled, &scaled), steep: times(&scaled), scaled }
     }
 
     fn covariance(&self, at: &Place, j: usize) -> f64 {
         let width = self.scale.len();
         let row = j * width..(j + 1) * width;
         let inner = dot(&at.scaled, &self.rows[row.clone()]);
+        let city = city_block(&at.steep, &self.steep[row], &self.groups);
         let between = match self.shape {
-            Shape::Exponential => city_block(&at.steep, &self.steep[row], &self.groups),
+            Shape::Exponential => city,
             _ => (at.norm + self.norms[j] - 2.0 * inner).max(0.0),
         };
-        self.signal * self.shape.correlation(between) + self.linear * inner
+        self.signal * self.shape.correlation(between)
+            + self.linear * inner
+            + self.additive * (self.total - city)
     }
 
     /// Mean and variance of the function (without noise) at coordinates.
@@ -460,7 +315,7 @@ impl Gp {
         let at = self.at(x);
         let k: Vec<f64> = (0..self.alpha.len()).map(|j| self.covariance(&at, j)).collect();
         let mean = self.mean + dot(&k, &self.alpha);
-        let mut variance = self.signal + self.linear * at.norm;
+        let mut variance = self.signal + self.linear * at.norm + self.additive * self.total;
         let mut at = 0;
         for i in 0..k.len() {
             let v = dot(&self.inverse[at..at + i + 1], &k[..i + 1]);
@@ -543,7 +398,14 @@ mod tests {
     fn the_posterior_is_the_formula() {
         let (x, y, groups) = data(12);
         for shape in Shape::ALL {
-            let h = Hyper { shape, lengths: vec![-0.3, 0.2, 0.5], signal: 0.1, linear: -1.0, noise: -4.0 };
+            let h = Hyper {
+                shape,
+                lengths: vec![-0.3, 0.2, 0.5],
+                signal: 0.1,
+                linear: -1.0,
+                additive: -0.5,
+                noise: -4.0,
+            };
             agrees(&x, &y, &groups, &h);
         }
     }
@@ -553,12 +415,13 @@ mod tests {
         let gp = Gp::new(x, y, groups, h).unwrap();
         let k = |a: &[f64], b: &[f64]| {
             let each = groups.iter().zip(&h.lengths);
-            let (mut r2, mut city, mut inner) = (0.0, 0.0, 0.0);
+            let (mut r2, mut city, mut inner, mut near) = (0.0, 0.0, 0.0, 0.0);
             for (g, l) in each {
                 let weight = 1.0 / (2.0 * l).exp();
                 let d: f64 = g.columns.clone().map(|c| (a[c] - b[c]).powi(2)).sum();
                 r2 += weight * d;
                 city += weight * d.sqrt();
+                near += weight * (1.0 - d.sqrt());
                 inner += weight * g.columns.clone().map(|c| a[c] * b[c]).sum::<f64>();
             }
             let s = (5.0 * r2).sqrt();
@@ -568,7 +431,7 @@ mod tests {
                 Shape::Exponential => (-city).exp(),
             };
             // The mode of the prior of three lengths is e^(1/2) times the root of three.
-            h.signal.exp() * bent + h.linear.exp() * std::f64::consts::E * 3.0 / 3.0 * inner
+            h.signal.exp() * bent + std::f64::consts::E * (h.linear.exp() * inner + h.additive.exp() * near)
         };
         let n = x.len();
         let kk = DMatrix::from_fn(n, n, |i, j| {
@@ -591,7 +454,7 @@ mod tests {
     fn the_gradient_is_that_of_the_loss() {
         let (x, y, groups) = data(15);
         let obs = Observations::new(&x, &y, &groups);
-        let at = vec![-0.4, 0.3, 0.1, 0.2, -1.1, -3.0];
+        let at = vec![-0.4, 0.3, 0.1, 0.2, -1.1, -0.6, -3.0];
         for shape in Shape::ALL {
             let (_, gradient) = obs.loss(shape, &at);
             for (i, g) in gradient.iter().enumerate() {
@@ -646,5 +509,24 @@ mod tests {
             .sum::<f64>()
             / 100.0;
         assert!(error.sqrt() < 0.1, "{error}");
+    }
+
+    #[test]
+    fn sums_of_functions_are_learned_from_few_points() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let mut point = || -> Vec<f64> { (0..16).map(|_| rng.random_range(-0.5..0.5)).collect() };
+        let f = |v: &[f64]| v.iter().map(|v| (v - 0.1).abs()).sum::<f64>() - 4.0;
+        let x: Vec<Vec<f64>> = (0..60).map(|_| point()).collect();
+        let new: Vec<Vec<f64>> = (0..200).map(|_| point()).collect();
+        let y: Vec<f64> = x.iter().map(|v| f(v)).collect();
+        let groups: Vec<Group> = (0..16).map(|i| Group::new(i..i + 1)).collect();
+        let (_, with) = Observations::new(&x, &y, &groups).fit(Shape::Matern, 60);
+        let without = Hyper { additive: f64::NEG_INFINITY, ..with.clone() };
+        let error = |h: &Hyper| {
+            let gp = Gp::new(&x, &y, &groups, h).unwrap();
+            (new.iter().map(|v| (gp.predict(v).0 - f(v)).powi(2)).sum::<f64>() / 200.0).sqrt()
+        };
+        let (with, without) = (error(&with), error(&without));
+        assert!(with < 0.8 * without, "{with} {without}");
     }
 }

@@ -2,11 +2,12 @@
 //! measured, exact values for what can be computed, expected hypervolume improvement maximised over
 //! the discrete space itself.
 
+use super::covariance::{Group, Hyper, Shape};
 use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
 use super::explore::{is_fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
-use super::gp::{Group, Hyper, Observations, Shape};
+use super::gp::Observations;
 use super::model::{is_forest, Model};
 use super::problem::{KnownPoint, Problem};
 use super::study::{results, Record, Settings};

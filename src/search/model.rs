@@ -1,7 +1,8 @@
 //! The kinds of surrogate model behind one face.
 
+use super::covariance::{Group, Hyper};
 use super::forest::Forest;
-use super::gp::{Gp, Group, Hyper};
+use super::gp::Gp;
 use crate::check::spec::Surrogate;
 
 /// Results from which on `auto` means a forest.

@@ -1,9 +1,10 @@
 //! The first trials, and what the model is shown, where the network's sizes are at hand.
 
 use super::*;
+use crate::search::covariance::{Group, Hyper};
 use crate::search::design::{exchange, Design};
 use crate::search::explore::{Explorer, Shown};
-use crate::search::gp::{Gp, Group, Hyper};
+use crate::search::gp::Gp;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,8 +114,9 @@ fn entropy(explorer: &Explorer, design: &Design, points: &[Point]) -> f64 {
     let groups: Vec<Group> = design.encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
     let xs: Vec<Vec<f64>> =
         points.iter().map(|p| explorer.encode(&design.encoder, p, None).unwrap()).collect();
+    let hyper = Hyper { additive: f64::NEG_INFINITY, ..Hyper::prior(&groups) };
     let told = |i: usize| {
-        let gp = Gp::new(&xs[..i], &vec![0.0; i], &groups, &Hyper::prior(&groups)).unwrap();
+        let gp = Gp::new(&xs[..i], &vec![0.0; i], &groups, &hyper).unwrap();
         gp.predict(&xs[i]).1.ln()
     };
     (1..points.len()).map(told).sum()
