@@ -4,7 +4,7 @@
 //! algorithm 2.1 for the posterior, equations 5.8 and 5.9 for the marginal likelihood and its
 //! gradient, 5.10 to 5.12 for leave-one-out.
 
-use super::covariance::{slope_scale, Group, Hyper, Prior, Shape};
+use super::covariance::{share, Group, Hyper, Prior, Shape};
 use super::lbfgs::minimize;
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
@@ -17,8 +17,9 @@ pub struct Observations<'a> {
     /// Squared distances by group and pair, and their roots.
     squares: Vec<Vec<f64>>,
     roots: Vec<Vec<f64>>,
-    /// Squared norms by group and point.
+    /// Squared norms by group and point, and their roots.
     norms: Vec<Vec<f64>>,
+    radii: Vec<Vec<f64>>,
 }
 
 impl<'a> Observations<'a> {
@@ -31,25 +32,24 @@ impl<'a> Observations<'a> {
             pairs().map(|(i, j)| square_distance(own(i), own(j))).collect()
         };
         let squares: Vec<Vec<f64>> = groups.iter().map(square).collect();
-        Observations {
-            x,
-            y,
-            groups,
-            roots: squares.iter().map(|g| g.iter().map(|d| d.sqrt()).collect()).collect(),
-            squares,
-            norms: groups
-                .iter()
-                .map(|g| x.iter().map(|v| &v[g.columns.clone()]).map(|v| dot(v, v)).collect())
-                .collect(),
-        }
+        let norms: Vec<Vec<f64>> = groups
+            .iter()
+            .map(|g| x.iter().map(|v| &v[g.columns.clone()]).map(|v| dot(v, v)).collect())
+            .collect();
+        let roots = |v: &[Vec<f64>]| v.iter().map(|g| g.iter().map(|d| d.sqrt()).collect()).collect();
+        Observations { x, y, groups, roots: roots(&squares), squares, radii: roots(&norms), norms }
     }
 
     /// Hyperparameters of greatest posterior density, from several fixed starts, and the negative
     /// logarithm of that density (up to a constant).
     pub fn fit(&self, shape: Shape, iterations: usize) -> (f64, Hyper) {
         let start = Hyper::prior(self.groups);
-        let short =
-            Hyper { lengths: start.lengths.iter().map(|l| l - 1.5).collect(), linear: -3.0, ..start.clone() };
+        let short = Hyper {
+            lengths: start.lengths.iter().map(|l| l - 1.5).collect(),
+            linear: start.linear - 3.0,
+            additive: start.additive - 3.0,
+            ..start.clone()
+        };
         let mut best: Option<(f64, Vec<f64>)> = None;
         for from in [start, short] {
             let (value, at) = minimize(from.to_vec(), iterations, |v| self.loss(shape, v));
@@ -80,10 +80,10 @@ impl<'a> Observations<'a> {
         let hyper = Hyper::from_slice(shape, v);
         let inverse: Vec<f64> = hyper.lengths.iter().map(|l| (-2.0 * l).exp()).collect();
         let (signal, noise) = (hyper.signal.exp(), hyper.noise.exp());
-        let linear = hyper.linear.exp() * slope_scale(groups);
-        let additive = hyper.additive.exp() * slope_scale(groups);
-        let total: f64 = inverse.iter().sum();
+        let linear = hyper.linear.exp() * share(groups);
+        let additive = hyper.additive.exp() * share(groups);
         let own = weighted(&self.norms, &inverse, n);
+        let far = weighted(&self.radii, &inverse, n);
         let pairs = n * n.saturating_sub(1) / 2;
         let square = weighted(&self.squares, &inverse, pairs);
         let city = weighted(&self.roots, &inverse, pairs);
@@ -93,7 +93,7 @@ impl<'a> Observations<'a> {
         let mut inner = Vec::with_capacity(pairs);
         let mut pair = 0;
         for i in 0..n {
-            k[(i, i)] = signal + linear * own[i] + additive * total + noise + JITTER;
+            k[(i, i)] = signal + linear * own[i] + additive * 2.0 * far[i] + noise + JITTER;
             for j in 0..i {
                 let (correlation, slope) = shape.with_slope(match shape {
                     Shape::Exponential => city[pair],
@@ -101,7 +101,8 @@ impl<'a> Observations<'a> {
                 });
                 // The inner product of a pair is (|x|^2 + |x'|^2 - |x - x'|^2) / 2.
                 inner.push(0.5 * (own[i] + own[j] - square[pair]));
-                k[(i, j)] = signal * correlation + linear * inner[pair] + additive * (total - city[pair]);
+                let wiener = far[i] + far[j] - city[pair];
+                k[(i, j)] = signal * correlation + linear * inner[pair] + additive * wiener;
                 correlations.push(correlation);
                 slopes.push(slope);
                 pair += 1;
@@ -122,14 +123,14 @@ impl<'a> Observations<'a> {
             let w = alpha[i] * alpha[i] - kinv[(i, i)];
             by_signal -= 0.5 * w * signal;
             by_linear -= 0.5 * w * linear * own[i];
-            by_additive -= 0.5 * w * additive * total;
+            by_additive -= w * additive * far[i];
             by_noise -= 0.5 * w * noise;
             rows[i] += w;
             for j in 0..i {
                 let w = alpha[i] * alpha[j] - kinv[(j, i)];
                 by_signal -= w * signal * correlations[pair];
                 by_linear -= w * linear * inner[pair];
-                by_additive -= w * additive * (total - city[pair]);
+                by_additive -= w * additive * (far[i] + far[j] - city[pair]);
                 rows[i] += w;
                 rows[j] += w;
                 let bent = -w * signal * slopes[pair];
@@ -142,12 +143,11 @@ impl<'a> Observations<'a> {
                 pair += 1;
             }
         }
-        // What a length does to the additive part of all pairs alike.
-        let alike: f64 = additive * rows.iter().sum::<f64>();
         let mut gradient: Vec<f64> = (0..groups)
             .map(|g| {
                 let between = dot(&by_squares, &self.squares[g]) + dot(&by_roots, &self.roots[g]);
-                inverse[g] * (between + linear * dot(&rows, &self.norms[g]) + alike)
+                let own = linear * dot(&rows, &self.norms[g]) + 2.0 * additive * dot(&rows, &self.radii[g]);
+                inverse[g] * (between + own)
             })
             .collect();
         gradient.extend([by_signal, by_linear, by_additive, by_noise]);
@@ -232,9 +232,10 @@ pub struct Gp {
     signal: f64,
     /// Times the inner product of scaled coordinates.
     linear: f64,
-    /// Times the sum over groups of one over squared length, less that of distances over it.
+    /// Times the sum over groups of what [`covariance`](super::covariance) calls the additive part.
     additive: f64,
-    total: f64,
+    /// Distances from the middle, each over its squared length, summed up over groups.
+    far: Vec<f64>,
     noise: f64,
     mean: f64,
     alpha: Vec<f64>,
@@ -260,9 +261,9 @@ impl Gp {
             norms: Vec::with_capacity(n),
             steep: Vec::new(),
             signal: hyper.signal.exp(),
-            linear: hyper.linear.exp() * slope_scale(groups.len()),
-            additive: hyper.additive.exp() * slope_scale(groups.len()),
-            total: hyper.lengths.iter().map(|l| (-2.0 * l).exp()).sum(),
+            linear: hyper.linear.exp() * share(groups.len()),
+            additive: hyper.additive.exp() * share(groups.len()),
+            far: Vec::with_capacity(n),
             noise: hyper.noise.exp(),
             mean: 0.0,
             alpha: Vec::new(),
@@ -275,6 +276,7 @@ impl Gp {
             gp.rows.extend_from_slice(&at.scaled);
             gp.steep.extend_from_slice(&at.steep);
             gp.norms.push(at.norm);
+            gp.far.push(at.far);
             for j in 0..=i {
                 k[(i, j)] = gp.covariance(&at, j);
             }
@@ -293,21 +295,26 @@ impl Gp {
     fn at(&self, x: &[f64]) -> Place {
         let times = |v: &[f64]| -> Vec<f64> { v.iter().zip(&self.scale).map(|(v, s)| v * s).collect() };
         let scaled = times(x);
-        Place { norm: dot(&scaled, &scaled), steep: times(&scaled), scaled }
+        let steep = times(&scaled);
+        let far = city_block(&steep, &vec![0.0; steep.len()], &self.groups);
+        Place { norm: dot(&scaled, &scaled), far, steep, scaled }
     }
 
     fn covariance(&self, at: &Place, j: usize) -> f64 {
         let width = self.scale.len();
         let row = j * width..(j + 1) * width;
         let inner = dot(&at.scaled, &self.rows[row.clone()]);
-        let city = city_block(&at.steep, &self.steep[row], &self.groups);
+        let city = match self.shape {
+            Shape::Matern | Shape::SquaredExponential if self.additive == 0.0 => 0.0,
+            _ => city_block(&at.steep, &self.steep[row], &self.groups),
+        };
         let between = match self.shape {
             Shape::Exponential => city,
             _ => (at.norm + self.norms[j] - 2.0 * inner).max(0.0),
         };
         self.signal * self.shape.correlation(between)
             + self.linear * inner
-            + self.additive * (self.total - city)
+            + self.additive * (at.far + self.far[j] - city)
     }
 
     /// Mean and variance of the function (without noise) at coordinates.
@@ -315,7 +322,7 @@ impl Gp {
         let at = self.at(x);
         let k: Vec<f64> = (0..self.alpha.len()).map(|j| self.covariance(&at, j)).collect();
         let mean = self.mean + dot(&k, &self.alpha);
-        let mut variance = self.signal + self.linear * at.norm + self.additive * self.total;
+        let mut variance = self.signal + self.linear * at.norm + 2.0 * self.additive * at.far;
         let mut at = 0;
         for i in 0..k.len() {
             let v = dot(&self.inverse[at..at + i + 1], &k[..i + 1]);
@@ -347,6 +354,7 @@ struct Place {
     scaled: Vec<f64>,
     steep: Vec<f64>,
     norm: f64,
+    far: f64,
 }
 
 /// The sum over groups of Euclidean distances.
@@ -415,13 +423,14 @@ mod tests {
         let gp = Gp::new(x, y, groups, h).unwrap();
         let k = |a: &[f64], b: &[f64]| {
             let each = groups.iter().zip(&h.lengths);
-            let (mut r2, mut city, mut inner, mut near) = (0.0, 0.0, 0.0, 0.0);
+            let (mut r2, mut city, mut inner, mut wiener) = (0.0, 0.0, 0.0, 0.0);
             for (g, l) in each {
                 let weight = 1.0 / (2.0 * l).exp();
                 let d: f64 = g.columns.clone().map(|c| (a[c] - b[c]).powi(2)).sum();
                 r2 += weight * d;
                 city += weight * d.sqrt();
-                near += weight * (1.0 - d.sqrt());
+                let far = |v: &[f64]| g.columns.clone().map(|c| v[c] * v[c]).sum::<f64>().sqrt();
+                wiener += weight * (far(a) + far(b) - d.sqrt());
                 inner += weight * g.columns.clone().map(|c| a[c] * b[c]).sum::<f64>();
             }
             let s = (5.0 * r2).sqrt();
@@ -431,7 +440,7 @@ mod tests {
                 Shape::Exponential => (-city).exp(),
             };
             // The mode of the prior of three lengths is e^(1/2) times the root of three.
-            h.signal.exp() * bent + std::f64::consts::E * (h.linear.exp() * inner + h.additive.exp() * near)
+            h.signal.exp() * bent + std::f64::consts::E * (h.linear.exp() * inner + h.additive.exp() * wiener)
         };
         let n = x.len();
         let kk = DMatrix::from_fn(n, n, |i, j| {
@@ -515,18 +524,50 @@ mod tests {
     fn sums_of_functions_are_learned_from_few_points() {
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let mut point = || -> Vec<f64> { (0..16).map(|_| rng.random_range(-0.5..0.5)).collect() };
-        let f = |v: &[f64]| v.iter().map(|v| (v - 0.1).abs()).sum::<f64>() - 4.0;
+        let f = |v: &[f64]| v.iter().map(|v| (v - 0.1).abs()).sum::<f64>();
         let x: Vec<Vec<f64>> = (0..60).map(|_| point()).collect();
         let new: Vec<Vec<f64>> = (0..200).map(|_| point()).collect();
         let y: Vec<f64> = x.iter().map(|v| f(v)).collect();
         let groups: Vec<Group> = (0..16).map(|i| Group::new(i..i + 1)).collect();
-        let (_, with) = Observations::new(&x, &y, &groups).fit(Shape::Matern, 60);
-        let without = Hyper { additive: f64::NEG_INFINITY, ..with.clone() };
+        let observations = Observations::new(&x, &y, &groups);
+        let (_, with) = observations.fit(Shape::Matern, 60);
+        // Without it: of all else the hyperparameters of greatest density, the part held next to nothing.
+        let start = Hyper { additive: -20.0, ..Hyper::prior(&groups) };
+        let (_, at) = minimize(start.to_vec(), 60, |v| {
+            let (value, mut gradient) = observations.loss(Shape::Matern, v);
+            gradient[groups.len() + 2] = 0.0;
+            (value, gradient)
+        });
+        let without = Hyper::from_slice(Shape::Matern, &at);
+        assert_eq!(without.additive, -20.0);
         let error = |h: &Hyper| {
             let gp = Gp::new(&x, &y, &groups, h).unwrap();
             (new.iter().map(|v| (gp.predict(v).0 - f(v)).powi(2)).sum::<f64>() / 200.0).sqrt()
         };
         let (with, without) = (error(&with), error(&without));
         assert!(with < 0.8 * without, "{with} {without}");
+    }
+
+    #[test]
+    fn columns_may_reach_far_and_groups_have_many() {
+        // A feature beyond the range it was scaled on, and a category of 80 values that may be absent.
+        let one = |v: Option<usize>, feature: f64| -> Vec<f64> {
+            let value = |i| v.map_or(1.0 / 80.0, |v| f64::from(u8::from(v == i)));
+            let category = (0..80).map(|i| value(i) * std::f64::consts::FRAC_1_SQRT_2);
+            let absent = if v.is_none() { 0.5 } else { 0.0 };
+            category.chain([absent, feature]).collect()
+        };
+        let x: Vec<Vec<f64>> = (0..81)
+            .map(|i| one(Some(i).filter(|i| *i < 80), 6.0 * ((i * 37 % 81) as f64 / 81.0) - 3.0))
+            .collect();
+        let y: Vec<f64> = x.iter().map(|v| v[81]).collect();
+        let groups = vec![Group::new(0..81), Group::new(81..82)];
+        let h = Hyper { additive: 3.0, signal: -9.0, linear: -9.0, noise: -20.0, ..Hyper::prior(&groups) };
+        let gp = Gp::new(&x, &y, &groups, &h).unwrap();
+        assert!(x.iter().all(|x| gp.predict(x).1 < 1e-3));
+        assert!(gp.predict(&one(Some(3), 5.0)).1 > 1.0);
+        let middle = Hyper { additive: f64::NEG_INFINITY, ..Hyper::prior(&groups) };
+        let (mean, variance) = Gp::new(&x, &y, &groups, &middle).unwrap().predict(&x[5]);
+        assert!(mean.is_finite() && variance.is_finite());
     }
 }
