@@ -13,7 +13,7 @@
 //!   order): Wiener processes that are zero in the middle of the columns (Levy's Brownian motion where a group
 //!   has several). Its mean is piecewise linear; it is positive semidefinite however far columns reach.
 //!
-//! A group that matters little for one part does so for all. `c` ([`share`]) makes variances comparable between
+//! A group that matters little for one part does so for all. `c` (`share`) makes variances comparable between
 //! numbers of groups. Equations are those of Rasmussen and Williams, "Gaussian Processes for Machine Learning"
 //! (2006).
 
