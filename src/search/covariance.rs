@@ -132,7 +132,8 @@ impl Prior {
             length: 0.5 + 0.5 * (groups.max(1) as f64).ln(),
             signal: (0.0, 1.0),
             linear: (0.0, 1.5),
-            // Set on seeds 100 to 123 of `hytc bench search --problem hytnas`, where -3 and 0 are no better.
+            // Set on seeds 100 to 123 of `hytc bench search --problem hytnas` with `1 - |x_g - x'_g|`, where
+            // -3 and 0 were no better.
             additive: (-1.5, 1.5),
             noise: (-6.5, 1.5),
         }

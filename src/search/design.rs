@@ -212,7 +212,7 @@ pub(super) fn exchange(
     let moved = points.len().min(fixed.saturating_add(MOVED));
     let points = &mut points[..moved];
     let groups: Vec<Group> = encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
-    // Slopes first: where kinks are to be found as well, fewer points are far out.
+    // Slopes first: with an additive part in it `hytnas` did worse, 22,343 for 22,417 (docs/search.md).
     let hyper = Hyper { additive: f64::NEG_INFINITY, ..Hyper::prior(&groups) };
     let encoded = |explorer: &Explorer, p: &Point| explorer.encode(encoder, p, None);
     let Some(mut xs) = points.iter().map(|p| encoded(explorer, p)).collect::<Option<Vec<_>>>() else {
