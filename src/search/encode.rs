@@ -61,13 +61,22 @@ impl Encoder {
     ) -> Encoder {
         let mut groups = Vec::new();
         let mut width = 0;
-        let mut push = |n: usize, shift: Option<f64>| {
+        let mut push = |n: usize, shift: Option<f64>, family: Option<usize>| {
             let columns = width..width + n;
-            groups.push(match shift {
+            let group = match shift {
                 Some(shift) => Group::shifted(columns, shift),
                 None => Group::new(columns),
-            });
+            };
+            groups.push(Group { family, ..group });
             width += n;
+        };
+        let mut roles: Vec<&str> = Vec::new();
+        let mut family = |path| {
+            let role = role(path);
+            roles.iter().position(|r| *r == role).unwrap_or_else(|| {
+                roles.push(role);
+                roles.len() - 1
+            })
         };
         let decisions: Vec<Coded> = decisions
             .iter()
@@ -80,8 +89,10 @@ impl Encoder {
                         coded.values.iter_mut().for_each(Vec::clear);
                         coded.absent.clear();
                     }
-                    Some(Shown::WithEffect(e)) => push(coded.absent.len(), Some(shift(*e))),
-                    _ => push(coded.absent.len(), None),
+                    Some(Shown::WithEffect(e)) => {
+                        push(coded.absent.len(), Some(shift(*e)), Some(family(&info.path)));
+                    }
+                    _ => push(coded.absent.len(), None, Some(family(&info.path))),
                 }
                 coded
             })
@@ -122,9 +133,9 @@ impl Encoder {
                 features.push((i, lo, hi));
             }
         }
-        values.iter().for_each(|_| push(1, None));
+        values.iter().for_each(|_| push(1, None, None));
         for (i, ..) in &features {
-            push(1, whole.map(|n| if *i < n { WHOLE_SHIFT } else { SIZE_SHIFT }));
+            push(1, whole.map(|n| if *i < n { WHOLE_SHIFT } else { SIZE_SHIFT }), None);
         }
         Encoder { decisions, values, features, groups }
     }
@@ -161,6 +172,13 @@ impl Encoder {
         }
         x
     }
+}
+
+/// What a decision is called without saying where it is, its family: `heads` of `space.layer3.heads`, `expand`
+/// of `space.local[2].expand` and of `space.expand2`.
+fn role(path: &str) -> &str {
+    let name = path.rsplit('.').next().unwrap_or(path);
+    name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '_'))
 }
 
 fn code(info: &DecisionInfo, conditional: bool) -> Coded {
@@ -223,6 +241,24 @@ mod tests {
         assert_eq!(scale(&[1.0, 2.0, 4.0]), vec![-0.5, 0.0, 0.5]);
         assert_eq!(scale(&[7.0]), vec![0.0]);
         assert!(scale(&[0.0, 1.0, 10.0]).iter().all(|v| v.is_finite()));
+    }
+
+    #[test]
+    fn decisions_of_one_role_are_a_family() {
+        assert_eq!(role("space.layer3.heads"), "heads");
+        assert_eq!(role("space.local[2].expand"), "expand");
+        assert_eq!(role("space.expand2"), "expand");
+        assert_eq!(role("space.local[12]"), "local");
+        let number = |path: &str| DecisionInfo {
+            path: path.into(),
+            values: vec!["1".into(), "2".into()],
+            kind: DecisionKind::Ordinal(vec![1.0, 2.0]),
+        };
+        let decisions = ["a.heads", "a.width", "b.heads", "b.patch"].map(number);
+        let shown = [Shown::WithEffect(0.5), Shown::InSizes, Shown::Plainly, Shown::Plainly];
+        let e = Encoder::new(&decisions, &shown, None, &[]);
+        let families: Vec<_> = e.groups().iter().map(|g| g.family).collect();
+        assert_eq!(families, [Some(0), Some(0), Some(1)]);
     }
 
     #[test]

@@ -151,12 +151,7 @@ impl<'a> Observations<'a> {
             })
             .collect();
         gradient.extend([by_signal, by_linear, by_additive, by_noise]);
-        let prior = Prior::new(groups);
-        for (i, (mean, sd)) in prior.each(self.groups).enumerate() {
-            let z = (v[i] - mean) / sd;
-            value += 0.5 * z * z;
-            gradient[i] += z / sd;
-        }
+        value += Prior::new(groups).penalty(self.groups, v, &mut gradient);
         if value.is_finite() {
             (value, gradient)
         } else {
@@ -461,7 +456,9 @@ mod tests {
 
     #[test]
     fn the_gradient_is_that_of_the_loss() {
-        let (x, y, groups) = data(15);
+        let (x, y, mut groups) = data(15);
+        groups[1].family = Some(4);
+        groups[2].family = Some(4);
         let obs = Observations::new(&x, &y, &groups);
         let at = vec![-0.4, 0.3, 0.1, 0.2, -1.1, -0.6, -3.0];
         for shape in Shape::ALL {
