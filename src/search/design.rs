@@ -64,7 +64,7 @@ impl Design {
         let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
         let sketch = explorer.features.and_then(|f| f(&pool.first()?.point)).unwrap_or_default();
         // Where all objectives are measured. With a known one the design is spread over that, and priors by
-        // effects have not proved themselves (docs/search.md).
+        // effects have not proved themselves (docs/search-measured.md).
         let open = !problem.objectives.iter().any(|o| o.known);
         let amounts = 0..if open { sketch.amounts.len() } else { 0 };
         // Of an amount that is the same all over the feasible space no part says anything.
@@ -212,7 +212,7 @@ pub(super) fn exchange(
     let moved = points.len().min(fixed.saturating_add(MOVED));
     let points = &mut points[..moved];
     let groups: Vec<Group> = encoder.groups().iter().map(|g| Group::new(g.columns.clone())).collect();
-    // Slopes first: with an additive part in it `hytnas` did worse, 22,343 for 22,417 (docs/search.md).
+    // Slopes first: with an additive part in it `hytnas` did worse, 22,343 for 22,417 (docs/search-measured.md).
     let hyper = Hyper { additive: f64::NEG_INFINITY, ..Hyper::prior(&groups) };
     let encoded = |explorer: &Explorer, p: &Point| explorer.encode(encoder, p, None);
     let Some(mut xs) = points.iter().map(|p| encoded(explorer, p)).collect::<Option<Vec<_>>>() else {

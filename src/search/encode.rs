@@ -70,14 +70,9 @@ impl Encoder {
             groups.push(Group { family, ..group });
             width += n;
         };
-        let mut roles: Vec<&str> = Vec::new();
-        let mut family = |path| {
-            let role = role(path);
-            roles.iter().position(|r| *r == role).unwrap_or_else(|| {
-                roles.push(role);
-                roles.len() - 1
-            })
-        };
+        // Kin are told from others: where all decisions have one role, nobody is.
+        let roles: std::collections::BTreeSet<_> = decisions.iter().map(role).collect();
+        let family = |info| (roles.len() > 1).then(|| roles.iter().position(|r| *r == role(info))).flatten();
         let decisions: Vec<Coded> = decisions
             .iter()
             .enumerate()
@@ -90,9 +85,9 @@ impl Encoder {
                         coded.absent.clear();
                     }
                     Some(Shown::WithEffect(e)) => {
-                        push(coded.absent.len(), Some(shift(*e)), Some(family(&info.path)));
+                        push(coded.absent.len(), Some(shift(*e)), family(info));
                     }
-                    _ => push(coded.absent.len(), None, Some(family(&info.path))),
+                    _ => push(coded.absent.len(), None, family(info)),
                 }
                 coded
             })
@@ -174,11 +169,14 @@ impl Encoder {
     }
 }
 
-/// What a decision is called without saying where it is, its family: `heads` of `space.layer3.heads`, `expand`
-/// of `space.local[2].expand` and of `space.expand2`.
-fn role(path: &str) -> &str {
-    let name = path.rsplit('.').next().unwrap_or(path);
-    name.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '_'))
+/// What a decision is called without saying where it is, and whether its values are ordered: `heads` of
+/// `space.layer3.heads`, `expand` of `space.local[2].expand` and of `space.expand2`. Those that share it are
+/// a family.
+fn role(info: &DecisionInfo) -> (&str, bool) {
+    let name = info.path.rsplit('.').next().unwrap_or(&info.path);
+    let plain = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let ordinal = matches!(info.kind, DecisionKind::Ordinal(_));
+    (if plain.is_empty() { name } else { plain }, ordinal)
 }
 
 fn code(info: &DecisionInfo, conditional: bool) -> Coded {
@@ -245,20 +243,37 @@ mod tests {
 
     #[test]
     fn decisions_of_one_role_are_a_family() {
-        assert_eq!(role("space.layer3.heads"), "heads");
-        assert_eq!(role("space.local[2].expand"), "expand");
-        assert_eq!(role("space.expand2"), "expand");
-        assert_eq!(role("space.local[12]"), "local");
         let number = |path: &str| DecisionInfo {
             path: path.into(),
             values: vec!["1".into(), "2".into()],
             kind: DecisionKind::Ordinal(vec![1.0, 2.0]),
         };
-        let decisions = ["a.heads", "a.width", "b.heads", "b.patch"].map(number);
+        let word = |path: &str| DecisionInfo { kind: DecisionKind::Categorical, ..number(path) };
+        for (path, name) in [
+            ("space.layer3.heads", "heads"),
+            ("space.local[2].expand", "expand"),
+            ("space.expand2", "expand"),
+            ("space.expand_2", "expand"),
+            ("space._1", "_1"),
+        ] {
+            assert_eq!(role(&number(path)), (name, true));
+        }
+        let families = |decisions: &[DecisionInfo], shown: &[Shown]| -> Vec<Option<usize>> {
+            let known: Vec<KnownPoint> = [1.0, 2.0]
+                .map(|v| KnownPoint { values: [("macs".into(), v)].into(), ..KnownPoint::default() })
+                .into();
+            let sample: Vec<_> = known.iter().map(|k| (Point(vec![Some(0); decisions.len()]), k)).collect();
+            Encoder::new(decisions, shown, None, &sample).groups().iter().map(|g| g.family).collect()
+        };
+        let four = ["a.heads", "a.width", "b.heads", "b.patch"].map(number);
         let shown = [Shown::WithEffect(0.5), Shown::InSizes, Shown::Plainly, Shown::Plainly];
-        let e = Encoder::new(&decisions, &shown, None, &[]);
-        let families: Vec<_> = e.groups().iter().map(|g| g.family).collect();
-        assert_eq!(families, [Some(0), Some(0), Some(1)]);
+        let found = families(&four, &shown);
+        assert_eq!(found.len(), 4, "three decisions and a known value");
+        assert!(found[0].is_some() && found[0] == found[1] && found[1] != found[2] && found[3].is_none());
+        let found = families(&[number("a.act"), word("b.act"), word("c.act2")], &[]);
+        assert!(found[0] != found[1] && found[1] == found[2], "ordered or not");
+        let found = families(&["x0", "x1", "x2"].map(number), &[]);
+        assert_eq!(found, [None; 4], "all are of one role");
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn differs_in(d: usize, v: u32, point: &Point, other: &Point) -> bool {
 }
 
 /// The values to try beside one: all, or where they are finely graded those at steps of powers of three, and
-/// both ends, where optima often are and which steps reach but by chance (`wfg5-4` in docs/search.md).
+/// both ends, where optima often are and which steps reach but by chance (`wfg5-4` in docs/search-measured.md).
 fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
     let n = info.values.len() as u32;
     if !is_fine(info) {

@@ -461,10 +461,12 @@ fn mark_chosen(svg: &mut String, px: f64, py: f64, label: &str) {
     } else {
         ("start", px + 14.0, py + 22.0)
     };
-    let style = format!(
-        r##"text-anchor="{anchor}" fill="{CHOSEN}" font-weight="600" paint-order="stroke" stroke="#ffffff" stroke-width="4" stroke-linejoin="round""##
-    );
-    text(svg, lx, ly, &style, label);
+    // A white edge, as a text of its own: not every viewer knows `paint-order`.
+    let style = format!(r#"text-anchor="{anchor}" font-weight="600""#);
+    let edge =
+        r##"aria-hidden="true" fill="#ffffff" stroke="#ffffff" stroke-width="4" stroke-linejoin="round""##;
+    text(svg, lx, ly, &format!("{style} {edge}"), label);
+    text(svg, lx, ly, &format!(r#"{style} fill="{CHOSEN}""#), label);
 }
 
 /// About the width of a text in Helvetica, which no SVG viewer needs to have.
