@@ -15,7 +15,7 @@ pub(super) fn default(span: Span) -> Search {
     Search {
         algorithm: Algorithm::Mobo,
         trials: 24,
-        initial: 8,
+        initial: None,
         seed: 1,
         workers: 1,
         surrogate: Surrogate::Auto,
@@ -48,9 +48,9 @@ pub(super) fn search(
     }
     let mut r = Reader::new("search", section, found);
     out.trials = r.whole("trials", 1.0..=1e6).unwrap_or(out.trials);
-    out.initial = r.whole("initial", 1.0..=1e6).unwrap_or(out.initial.min(out.trials));
-    if out.initial > out.trials {
-        let m = format!("`initial` is {}, there are {} trials in all", out.initial, out.trials);
+    out.initial = r.whole("initial", 1.0..=1e6);
+    if let Some(initial) = out.initial.filter(|i| *i > out.trials) {
+        let m = format!("`initial` is {initial}, there are {} trials in all", out.trials);
         let d = Diagnostic::error(codes::VALUE, r.place("initial"), m);
         r.found.push(d.help("`initial` is a part of `trials`"));
     }

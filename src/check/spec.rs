@@ -365,8 +365,9 @@ pub struct Search {
     pub algorithm: Algorithm,
     /// Trainings in all.
     pub trials: usize,
-    /// Trials before the model is used.
-    pub initial: usize,
+    /// Trials before the model is used; where the file does not say, see
+    /// [`Settings::usual_initial`](crate::search::Settings::usual_initial).
+    pub initial: Option<usize>,
     /// Seed of the whole study.
     pub seed: u64,
     /// Trials that may run at once. The study depends on this number, not on how many do run at once.

@@ -11,7 +11,7 @@ use crate::search::{
     front_svg, Finish, JournalError, Known, Limit, Outcome, Problem, Quantity, Record, Sample, Session,
     Settings, Study, StudySummary, Trial, Verdict,
 };
-use crate::space::Point;
+use crate::space::{Point, SearchSpace};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,7 +68,7 @@ pub fn search(
     let problem = problem(project);
     let settings = Settings {
         seed_points: seeds::points(project, &problem, watch)?,
-        ..Settings::from_spec(&spec.search)
+        ..Settings::from_spec(&spec.search, project.checked.space.decisions())
     };
     let trials = settings.trials;
     if workers > settings.window {

@@ -4,7 +4,7 @@ use super::search::{identity, problem};
 use super::{seeds, PipelineError, Watch};
 use crate::project::Project;
 use crate::search::{journal, Known, ModelCheck, Settings, Share, Study, StudySummary};
-use crate::space::Point;
+use crate::space::{Point, SearchSpace};
 use serde::Serialize;
 
 /// The state of a study.
@@ -33,8 +33,10 @@ pub struct Status {
 pub fn status(project: &Project, watch: &dyn Watch) -> Result<Status, PipelineError> {
     let problem = problem(project);
     let spec = &project.checked.spec.search;
-    let settings =
-        Settings { seed_points: seeds::points(project, &problem, watch)?, ..Settings::from_spec(spec) };
+    let settings = Settings {
+        seed_points: seeds::points(project, &problem, watch)?,
+        ..Settings::from_spec(spec, project.checked.space.decisions())
+    };
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
     let features_of = |p: &Point| project.features(p);

@@ -405,8 +405,9 @@ impl Goal<'_> {
     }
 }
 
-/// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then
-/// steepest ascent over one-decision changes from the best few. If `lazy`, points are scored by their
+/// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then ascent over
+/// one-decision changes from the best few: steepest, or by sweeps over the decisions where most of them are finely
+/// graded and have many neighbours. If `lazy`, points are scored by their
 /// features first, and what is known of them computed for those only that would be taken.
 fn maximise(
     explorer: &mut Explorer,
@@ -418,6 +419,7 @@ fn maximise(
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
     let fine = explorer.space.decisions().iter().filter(|d| is_fine(d)).count();
+    let sweeps = 2 * fine > explorer.space.decisions().len();
     // Points that differ by a hair are many, and cheap to score.
     let effort = effort * (1 + FINE_EFFORT * fine / explorer.space.decisions().len().max(1));
     let mut seen: HashSet<Point> = HashSet::new();
@@ -470,15 +472,23 @@ fn maximise(
         starts += 1;
         let mut at = (value, start);
         while seen.len() < budget && visited.insert(at.1.point.clone()) {
-            let mut around: Vec<(f64, Point)> = Vec::new();
-            for p in explorer.neighbours(&at.1.point, rng) {
-                around.extend(evaluate(explorer, &mut seen, p).filter(|n| n.0 > at.0));
+            let before = at.0;
+            let parts = if sweeps { explorer.space.decisions().len() } else { 1 };
+            for d in 0..parts {
+                let changed = match sweeps {
+                    true => explorer.changes(&at.1.point, d, rng),
+                    false => explorer.neighbours(&at.1.point, rng),
+                };
+                let mut around: Vec<(f64, Point)> = Vec::new();
+                for p in changed {
+                    around.extend(evaluate(explorer, &mut seen, p).filter(|n| n.0 > at.0));
+                }
+                around.sort_by(|a, b| b.0.total_cmp(&a.0));
+                let next = around.into_iter().find_map(|(v, p)| explorer.usable(&p).map(|c| (v, c)));
+                at = next.unwrap_or(at);
             }
-            around.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let next = around.into_iter().find_map(|(v, p)| explorer.usable(&p).map(|c| (v, c)));
-            match next {
-                Some(next) => at = next,
-                None => break,
+            if at.0 <= before {
+                break;
             }
         }
         if best.as_ref().is_none_or(|b| at.0 > b.0) {

@@ -7,14 +7,14 @@
 //! not) are taken into account by what the model expects of them. So a study with one worker and one
 //! with `window` workers are the same study.
 
-use super::explore::{Explorer, Shortage};
+use super::explore::{is_fine, Explorer, Shortage};
 use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
 use super::{design, local, nsga2, tpe};
 use crate::check::spec::{Algorithm, Surrogate};
 use crate::hash::fnv1a;
-use crate::space::{Point, SearchSpace};
+use crate::space::{DecisionInfo, Point, SearchSpace};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -64,18 +64,21 @@ impl Settings {
         }
     }
 
-    /// How many trials fill the space before results are used, where nobody says so.
-    pub fn usual_initial(algorithm: Algorithm, trials: usize) -> usize {
-        let usual = match algorithm {
+    /// How many trials fill the space before results are used, where nobody says so: 10, or three for every four
+    /// finely graded decisions, whose effects may be of any form, up to 20 (docs/search-measured.md); NSGA-II's
+    /// population is 20. This does not depend on the number of trials, as a study may be given more.
+    pub fn usual_initial(algorithm: Algorithm, decisions: &[DecisionInfo]) -> usize {
+        match algorithm {
             Algorithm::Nsga2 => 20,
-            _ => 10,
-        };
-        usual.min(trials)
+            _ => (decisions.iter().filter(|d| is_fine(d)).count() * 3 / 4).clamp(10, 20),
+        }
     }
 
-    /// Those of a spec's `search` item.
-    pub fn from_spec(search: &crate::check::spec::Search) -> Settings {
-        let s = Settings::new(search.algorithm, search.trials, search.initial, search.seed);
+    /// Those of a spec's `search` item, for a space with these decisions.
+    pub fn from_spec(search: &crate::check::spec::Search, decisions: &[DecisionInfo]) -> Settings {
+        let usual = || Settings::usual_initial(search.algorithm, decisions);
+        let initial = search.initial.unwrap_or_else(usual);
+        let s = Settings::new(search.algorithm, search.trials, initial, search.seed);
         let reference = search.reference.clone();
         let (hopeless, surrogate) = (search.hopeless, search.surrogate);
         Settings { window: search.workers, hopeless, surrogate, reference, ..s }

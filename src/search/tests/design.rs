@@ -219,3 +219,20 @@ fn seed_points_stay_and_only_processes_move_the_others() {
     assert_ne!(begin(Algorithm::Mobo, 8, &unknown(), &[]), plain);
     assert_eq!(begin(Algorithm::Tpe, 8, &unknown(), &[]), plain);
 }
+
+#[test]
+fn finely_graded_decisions_ask_for_more_first_trials() {
+    let number = |n: u32| DecisionInfo {
+        path: "a".into(),
+        values: (0..n).map(|v| v.to_string()).collect(),
+        kind: DecisionKind::Ordinal((0..n).map(f64::from).collect()),
+    };
+    let usual = |algorithm, fine: usize, coarse: usize| {
+        let decisions: Vec<DecisionInfo> = [vec![number(17); fine], vec![number(16); coarse]].concat();
+        Settings::usual_initial(algorithm, &decisions)
+    };
+    for (fine, coarse, expected) in [(0, 30, 10), (12, 9, 10), (16, 9, 12), (40, 0, 20)] {
+        assert_eq!(usual(Algorithm::Mobo, fine, coarse), expected);
+        assert_eq!(usual(Algorithm::Nsga2, fine, coarse), 20);
+    }
+}
