@@ -28,8 +28,8 @@ fn shift(effect: f64) -> f64 {
     (1.2 * (0.03 / effect.max(1e-6)).ln()).clamp(-1.5, 1.2) - 0.2
 }
 
-/// The spread of the prior of a finely graded decision's length: what one does may be of any form. Set on seeds
-/// 100 to 111 of `hytc bench search --problem wfg5-4`, where 1 and 2 were worse.
+/// The spread of the prior of a finely graded decision's length: what one does may be of any form. Set on
+/// `hytc bench search --problem wfg5-4`, where 1 and 2 were worse (docs/search-measured.md).
 const FINE_SPREAD: f64 = 1.5;
 
 /// The distance in the column that tells absent from present.

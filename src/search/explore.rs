@@ -74,6 +74,11 @@ pub(super) fn is_fine(info: &DecisionInfo) -> bool {
     info.values.len() > FINE && matches!(info.kind, DecisionKind::Ordinal(_))
 }
 
+/// How many of these are finely graded.
+pub(super) fn fine(decisions: &[DecisionInfo]) -> usize {
+    decisions.iter().filter(|d| is_fine(d)).count()
+}
+
 /// Another value of a decision at random: any, or a step whose length is uniform in its logarithm.
 fn other_value(info: &DecisionInfo, now: u32, rng: &mut dyn Rng) -> u32 {
     let n = info.values.len() as u32;

@@ -5,7 +5,7 @@
 use super::covariance::{Group, Hyper, Shape};
 use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
-use super::explore::{is_fine, Candidate, Explorer};
+use super::explore::{fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
 use super::gp::Observations;
 use super::model::{is_forest, Model};
@@ -418,10 +418,11 @@ fn maximise(
     score: impl Fn(&[f64], Option<&KnownPoint>) -> f64,
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
-    let fine = explorer.space.decisions().iter().filter(|d| is_fine(d)).count();
-    let sweeps = 2 * fine > explorer.space.decisions().len();
+    let all = explorer.space.decisions().len();
+    let fine = fine(explorer.space.decisions());
+    let sweeps = 2 * fine > all;
     // Points that differ by a hair are many, and cheap to score.
-    let effort = effort * (1 + FINE_EFFORT * fine / explorer.space.decisions().len().max(1));
+    let effort = effort * (1 + FINE_EFFORT * fine / all.max(1));
     let mut seen: HashSet<Point> = HashSet::new();
     let mut ranked: Vec<(f64, Point)> = Vec::new();
     for (candidate, x) in &design.pool {
@@ -473,8 +474,7 @@ fn maximise(
         let mut at = (value, start);
         while seen.len() < budget && visited.insert(at.1.point.clone()) {
             let before = at.0;
-            let parts = if sweeps { explorer.space.decisions().len() } else { 1 };
-            for d in 0..parts {
+            for d in 0..if sweeps { all } else { 1 } {
                 let changed = match sweeps {
                     true => explorer.changes(&at.1.point, d, rng),
                     false => explorer.neighbours(&at.1.point, rng),

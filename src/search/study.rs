@@ -7,7 +7,7 @@
 //! not) are taken into account by what the model expects of them. So a study with one worker and one
 //! with `window` workers are the same study.
 
-use super::explore::{is_fine, Explorer, Shortage};
+use super::explore::{fine, Explorer, Shortage};
 use super::fidelity::{self, Sample, Verdict};
 use super::mobo::Mobo;
 use super::problem::{Features, Known, KnownPoint, Problem};
@@ -70,7 +70,7 @@ impl Settings {
     pub fn usual_initial(algorithm: Algorithm, decisions: &[DecisionInfo]) -> usize {
         match algorithm {
             Algorithm::Nsga2 => 20,
-            _ => (decisions.iter().filter(|d| is_fine(d)).count() * 3 / 4).clamp(10, 20),
+            _ => (fine(decisions) * 3 / 4).clamp(10, 20),
         }
     }
 
