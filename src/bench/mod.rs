@@ -115,7 +115,7 @@ impl Bench {
 
     /// The settings of a run: each suggestion sees all results.
     pub fn settings(&self, algorithm: Algorithm, trials: usize, seed: u64) -> Settings {
-        let initial = Settings::usual_initial(algorithm, self.space.decisions());
+        let initial = Settings::usual_initial(algorithm, trials, self.space.decisions());
         Settings {
             window: 1,
             reference: Some(self.reference.clone()),

@@ -102,7 +102,8 @@ const INFORMED: f64 = 0.7;
 
 /// Standard deviation of what the logarithms of a family's lengths have in common; and of what each has of its
 /// own, as a part of its group's spread. Where that is one, the variance is that of groups without kin, half of it
-/// common; where something is known of the lengths two thirds are, and the variance is greater than without kin.
+/// common; where something is known of the lengths two thirds are, and the variance is greater than without kin;
+/// where the spread is 1.5 a third is, and the variance less (not measured: no problem has such kin).
 /// Set on `hytc bench search --problem hytnas`, where 0.5 and 0.7, 0.5 and 0.5 (seeds 100 to 147), 1 and 0.5, 1 and
 /// 1, 0.7 and 0.4 (seeds 100 to 123) were no better.
 const COMMON: f64 = 0.7;

@@ -29,7 +29,7 @@ fn shift(effect: f64) -> f64 {
 }
 
 /// The spread of the prior of a finely graded decision's length: what one does may be of any form. Set on
-/// `hytc bench search --problem wfg5-4`, where 1 and 2 were worse (docs/search-measured.md).
+/// `hytc bench search --problem wfg5-4` (docs/search-measured.md), whose decisions have no kin.
 const FINE_SPREAD: f64 = 1.5;
 
 /// The distance in the column that tells absent from present.
@@ -66,13 +66,14 @@ impl Encoder {
         let mut groups = Vec::new();
         let mut width = 0;
         // The columns of `group` are the next `n`.
-        let mut push = |n: usize, group: Group| {
-            groups.push(Group { columns: width..width + n, ..group });
+        let mut push = |n: usize, shift: Option<f64>, spread: f64, family: Option<usize>| {
+            let columns = width..width + n;
+            let group = match shift {
+                Some(shift) => Group::shifted(columns, shift),
+                None => Group { spread, ..Group::new(columns) },
+            };
+            groups.push(Group { family, ..group });
             width += n;
-        };
-        let told = |shift: Option<f64>| match shift {
-            Some(shift) => Group::shifted(0..0, shift),
-            None => Group::new(0..0),
         };
         // Kin are told from others: where all decisions have one role, nobody is.
         let roles: std::collections::BTreeSet<_> = decisions.iter().map(role).collect();
@@ -89,11 +90,11 @@ impl Encoder {
                         coded.absent.clear();
                     }
                     Some(Shown::WithEffect(e)) => {
-                        push(coded.absent.len(), Group { family: family(info), ..told(Some(shift(*e))) });
+                        push(coded.absent.len(), Some(shift(*e)), 1.0, family(info));
                     }
                     _ => {
                         let spread = if is_fine(info) { FINE_SPREAD } else { 1.0 };
-                        push(coded.absent.len(), Group { family: family(info), spread, ..told(None) });
+                        push(coded.absent.len(), None, spread, family(info));
                     }
                 }
                 coded
@@ -135,9 +136,9 @@ impl Encoder {
                 features.push((i, lo, hi));
             }
         }
-        values.iter().for_each(|_| push(1, told(None)));
+        values.iter().for_each(|_| push(1, None, 1.0, None));
         for (i, ..) in &features {
-            push(1, told(whole.map(|n| if *i < n { WHOLE_SHIFT } else { SIZE_SHIFT })));
+            push(1, whole.map(|n| if *i < n { WHOLE_SHIFT } else { SIZE_SHIFT }), 1.0, None);
         }
         Encoder { decisions, values, features, groups }
     }

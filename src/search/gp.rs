@@ -337,11 +337,6 @@ impl Gp {
             .map(|(i, (y, a))| (y - a / kinv[(i, i)], 1.0 / kinv[(i, i)]))
             .collect()
     }
-
-    /// How much each group matters: one over its squared length scale.
-    pub fn relevance(&self) -> Vec<f64> {
-        self.groups.iter().map(|g| self.scale.get(g.columns.start).map_or(0.0, |s| s * s)).collect()
-    }
 }
 
 /// Coordinates as the covariance takes them.
@@ -505,7 +500,8 @@ mod tests {
         let groups: Vec<Group> = (0..5).map(|i| Group::new(i..i + 1)).collect();
         let (_, h) = Observations::new(&x, &y, &groups).fit(Shape::Matern, 60);
         let gp = Gp::new(&x, &y, &groups, &h).unwrap();
-        let r = gp.relevance();
+        // How much each coordinate matters.
+        let r: Vec<f64> = h.lengths.iter().map(|l| (-2.0 * l).exp()).collect();
         assert!(r[0] > 5.0 * r[1] && r[0] > 5.0 * r[2] && r[3] > 5.0 * r[4], "{r:?}");
         let error: f64 = (0..100)
             .map(|_| {

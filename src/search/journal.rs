@@ -61,6 +61,16 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// What is studied, of the first line.
+    fn identity(&self) -> Option<&Identity> {
+        match self {
+            Event::Study { identity, .. } => Some(identity),
+            _ => None,
+        }
+    }
+}
+
 /// What can go wrong with a journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -138,14 +148,15 @@ struct Parsed {
 }
 
 impl Journal {
-    /// Opens or creates the journal at `path` for the study with this identity. Returns what it
-    /// holds (without the header) and a warning where a torn line was dropped.
+    /// Opens or creates the journal at `path` for the study with the identity that `identity` returns when it is
+    /// shown that of the study in the journal. Returns what the journal holds (without the header) and a warning
+    /// where a torn line was dropped.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn open(
         path: &Path,
-        identity: &Identity,
+        identity: impl FnOnce(Option<&Identity>) -> Identity,
     ) -> Result<(Journal, Vec<Event>, Option<String>), JournalError> {
         let io = |source| JournalError::Io { path: path.to_owned(), source };
         let mut file =
@@ -165,8 +176,9 @@ impl Journal {
             format!("{}: line {line} was cut off while it was written; it is dropped", path.display())
         });
         let first = events.next();
+        let identity = identity(first.as_ref().and_then(Event::identity));
         if let Some(header) = &first {
-            check_header(path, header, identity)?;
+            check_header(path, header, &identity)?;
         }
         journal.file.set_len(journal.length).map_err(io)?;
         journal.file.seek(SeekFrom::End(0)).map_err(io)?;
@@ -176,7 +188,7 @@ impl Journal {
         }
         if first.is_none() {
             let tool = env!("CARGO_PKG_VERSION").to_owned();
-            journal.append(&[Event::Study { format: FORMAT, tool, identity: identity.clone() }])?;
+            journal.append(&[Event::Study { format: FORMAT, tool, identity }])?;
             // The name of a new file is durable once its directory is.
             if let Some(dir) = path.parent() {
                 let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
@@ -335,6 +347,7 @@ fn replay(path: &Path, study: &mut Study<'_>, events: Vec<Event>, first: usize) 
 /// [`JournalError`], but for [`JournalError::Locked`].
 pub fn view(path: &Path, study: &mut Study<'_>, identity: &Identity) -> Result<(), JournalError> {
     let events = Journal::read(path)?;
+    study.keep(events.first().and_then(Event::identity));
     let identity: Identity = identity.clone().into_iter().chain(study.identity()).collect();
     if let Some(Event::Study { format, tool, identity: then }) = events.first() {
         let then = then.iter().filter(|(name, _)| identity.contains_key(*name));
@@ -365,8 +378,10 @@ impl<'a> Session<'a> {
         mut study: Study<'a>,
         identity: &Identity,
     ) -> Result<(Session<'a>, Option<String>), JournalError> {
-        let identity: Identity = identity.clone().into_iter().chain(study.identity()).collect();
-        let (journal, events, warning) = Journal::open(path, &identity)?;
+        let (journal, events, warning) = Journal::open(path, |begun| {
+            study.keep(begun);
+            identity.clone().into_iter().chain(study.identity()).collect()
+        })?;
         replay(path, &mut study, events, 2)?;
         Ok((Session { study, journal }, warning))
     }

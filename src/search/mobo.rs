@@ -405,11 +405,15 @@ impl Goal<'_> {
     }
 }
 
+/// A point with its score.
+type Scored = (f64, Arc<Candidate>);
+
 /// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then ascent over
-/// one-decision changes from the best few: steepest, or by sweeps over the decisions where most of them are finely
-/// graded and have many neighbours. If `lazy`, points are scored by their
-/// features first, and what is known of them computed for those only that would be taken.
-fn maximise(
+/// one-decision changes from the best few, as far as the effort goes: steepest ascent, or cyclic coordinate ascent
+/// (each decision in turn to the best of the values tried) where most decisions are finely graded and have many
+/// neighbours. If `lazy`, points are scored by their features first, and what is known of them computed for those
+/// only that would be taken.
+pub(super) fn maximise(
     explorer: &mut Explorer,
     design: &Design,
     elite: &[Point],
@@ -418,11 +422,11 @@ fn maximise(
     score: impl Fn(&[f64], Option<&KnownPoint>) -> f64,
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
-    let all = explorer.space.decisions().len();
-    let fine = fine(explorer.space.decisions());
-    let sweeps = 2 * fine > all;
+    let decisions = explorer.space.decisions().len();
+    let finely_graded = fine(explorer.space.decisions());
+    let cyclic = 2 * finely_graded > decisions;
     // Points that differ by a hair are many, and cheap to score.
-    let effort = effort * (1 + FINE_EFFORT * fine / all.max(1));
+    let effort = effort * (1 + FINE_EFFORT * finely_graded / decisions.max(1));
     let mut seen: HashSet<Point> = HashSet::new();
     let mut ranked: Vec<(f64, Point)> = Vec::new();
     for (candidate, x) in &design.pool {
@@ -458,9 +462,17 @@ fn maximise(
             ranked.push(found);
         }
     }
+    // From a point to the best of some others that has not been scored yet and is better.
+    let step = |explorer: &mut Explorer, seen: &mut HashSet<Point>, at: Scored, others: Vec<Point>| {
+        let mut better: Vec<(f64, Point)> = Vec::new();
+        for p in others {
+            better.extend(evaluate(explorer, seen, p).filter(|n| n.0 > at.0));
+        }
+        better.sort_by(|a, b| b.0.total_cmp(&a.0));
+        better.into_iter().find_map(|(v, p)| explorer.usable(&p).map(|c| (v, c))).unwrap_or(at)
+    };
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut best: Option<(f64, Arc<Candidate>)> = None;
-    let mut visited: HashSet<Point> = HashSet::new();
+    let mut best: Option<Scored> = None;
     let (mut starts, mut wasted) = (0, 0);
     for (value, point) in ranked {
         if starts >= STARTS || wasted > effort {
@@ -472,20 +484,15 @@ fn maximise(
         };
         starts += 1;
         let mut at = (value, start);
-        while seen.len() < budget && visited.insert(at.1.point.clone()) {
+        while seen.len() < budget {
             let before = at.0;
-            for d in 0..if sweeps { all } else { 1 } {
-                let changed = match sweeps {
-                    true => explorer.changes(&at.1.point, d, rng),
-                    false => explorer.neighbours(&at.1.point, rng),
-                };
-                let mut around: Vec<(f64, Point)> = Vec::new();
-                for p in changed {
-                    around.extend(evaluate(explorer, &mut seen, p).filter(|n| n.0 > at.0));
-                }
-                around.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let next = around.into_iter().find_map(|(v, p)| explorer.usable(&p).map(|c| (v, c)));
-                at = next.unwrap_or(at);
+            for d in 0..if cyclic { decisions } else { 0 } {
+                let others = explorer.changes(&at.1.point, d, rng);
+                at = step(explorer, &mut seen, at, others);
+            }
+            if !cyclic {
+                let others = explorer.neighbours(&at.1.point, rng);
+                at = step(explorer, &mut seen, at, others);
             }
             if at.0 <= before {
                 break;

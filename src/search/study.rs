@@ -30,6 +30,9 @@ pub struct Settings {
     pub trials: usize,
     /// Trials chosen to fill the space before results are used; NSGA-II's population.
     pub initial: usize,
+    /// Nobody asked for this [`Settings::initial`]: a study that goes on keeps the number that it began with,
+    /// whatever the usual one has become with more trials or another version of hytc.
+    pub initial_is_usual: bool,
     /// Seed of everything.
     pub seed: u64,
     /// Trials that may run at the same time without changing what the study does.
@@ -38,7 +41,7 @@ pub struct Settings {
     pub reference: Option<Vec<f64>>,
     /// Points to try first.
     pub seed_points: Vec<Point>,
-    /// New points computed at most for one suggestion.
+    /// New points computed for one suggestion, about; up to ten times as many where decisions are finely graded.
     pub effort: usize,
     /// A running trial is stopped once the probability that its result will be on the front is below
     /// this; 0: never.
@@ -54,6 +57,7 @@ impl Settings {
             algorithm,
             trials,
             initial: initial.max(1),
+            initial_is_usual: false,
             seed,
             window: 4,
             reference: None,
@@ -64,24 +68,31 @@ impl Settings {
         }
     }
 
-    /// How many trials fill the space before results are used, where nobody says so: 10, or three for every four
-    /// finely graded decisions, whose effects may be of any form, up to 20 (docs/search-measured.md); NSGA-II's
-    /// population is 20. This does not depend on the number of trials, as a study may be given more.
-    pub fn usual_initial(algorithm: Algorithm, decisions: &[DecisionInfo]) -> usize {
-        match algorithm {
+    /// How many trials fill the space before results are used, where nobody says so: 10; for
+    /// [`Algorithm::Mobo`] three for every four finely graded decisions, from 10 up to 20, as their effects may be of
+    /// any form (docs/search-measured.md); for NSGA-II 20, its population. At most a third of the trials, but four.
+    pub fn usual_initial(algorithm: Algorithm, trials: usize, decisions: &[DecisionInfo]) -> usize {
+        let fills = match algorithm {
             Algorithm::Nsga2 => 20,
-            _ => (fine(decisions) * 3 / 4).clamp(10, 20),
-        }
+            Algorithm::Mobo => (fine(decisions) * 3 / 4).clamp(10, 20),
+            _ => 10,
+        };
+        fills.min((trials / 3).max(4))
     }
 
     /// Those of a spec's `search` item, for a space with these decisions.
     pub fn from_spec(search: &crate::check::spec::Search, decisions: &[DecisionInfo]) -> Settings {
-        let usual = || Settings::usual_initial(search.algorithm, decisions);
-        let initial = search.initial.unwrap_or_else(usual);
-        let s = Settings::new(search.algorithm, search.trials, initial, search.seed);
-        let reference = search.reference.clone();
-        let (hopeless, surrogate) = (search.hopeless, search.surrogate);
-        Settings { window: search.workers, hopeless, surrogate, reference, ..s }
+        let usual = || Settings::usual_initial(search.algorithm, search.trials, decisions);
+        let s =
+            Settings::new(search.algorithm, search.trials, search.initial.unwrap_or_else(usual), search.seed);
+        Settings {
+            initial_is_usual: search.initial.is_none(),
+            window: search.workers,
+            reference: search.reference.clone(),
+            hopeless: search.hopeless,
+            surrogate: search.surrogate,
+            ..s
+        }
     }
 }
 
@@ -318,6 +329,14 @@ impl<'a> Study<'a> {
     pub fn with_features(mut self, features: &'a Features<'a>) -> Self {
         self.explorer.features = Some(features);
         self
+    }
+
+    /// Takes from the identity of the study that goes on what nobody asked for otherwise.
+    pub(super) fn keep(&mut self, begun: Option<&BTreeMap<String, String>>) {
+        let initial = begun.and_then(|b| b.get("search.initial")?.parse().ok());
+        if let Some(initial) = initial.filter(|_| self.settings.initial_is_usual) {
+            self.settings.initial = initial;
+        }
     }
 
     /// At most `n` trials to run now. Fewer, or none, when results must be told first, or when the

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 mod design;
 mod fidelity;
+mod fine;
 
 struct Toy {
     decisions: Vec<DecisionInfo>,
@@ -474,6 +475,33 @@ fn a_study_can_be_given_more_trials() {
         session.tell(t.number, toy.outcome(&t)).unwrap();
     }
     assert_eq!(trials(session.study()), trials(&long));
+}
+
+#[test]
+fn a_study_keeps_the_first_trials_that_it_began_with() {
+    let toy = Toy::new();
+    let known = toy.known();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.jsonl");
+    let (first, _) = drive(&toy, &path, Algorithm::Mobo, 5);
+    let study = |initial_is_usual| {
+        let settings = Settings { initial: 20, initial_is_usual, ..settings(Algorithm::Mobo, 60, 5) };
+        Study::new(&toy, &known, problem(3000.0), settings)
+    };
+    let e = Session::open(&path, study(false), &identity("a")).map(|_| ()).unwrap_err().to_string();
+    assert!(e.contains("search.initial was 8, is 20"), "{e}");
+    let mut seen = study(true);
+    journal::view(&path, &mut seen, &identity("a")).unwrap();
+    assert_eq!((seen.settings().initial, trials(&seen)), (8, first.clone()));
+    let (mut session, _) = Session::open(&path, study(true), &identity("a")).unwrap();
+    assert_eq!(session.study().settings().initial, 8);
+    while session.study().records().len() < 14 {
+        let trial = session.ask(1).unwrap().pop().unwrap();
+        session.tell(trial.number, toy.outcome(&trial)).unwrap();
+    }
+    let mut whole = Study::new(&toy, &known, problem(3000.0), settings(Algorithm::Mobo, 14, 5));
+    run(&toy, &mut whole, 2);
+    assert_eq!(trials(session.study())[..14], trials(&whole), "as if it had been said");
 }
 
 #[test]

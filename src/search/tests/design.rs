@@ -227,12 +227,34 @@ fn finely_graded_decisions_ask_for_more_first_trials() {
         values: (0..n).map(|v| v.to_string()).collect(),
         kind: DecisionKind::Ordinal((0..n).map(f64::from).collect()),
     };
-    let usual = |algorithm, fine: usize, coarse: usize| {
+    let usual = |algorithm, trials, fine: usize, coarse: usize| {
         let decisions: Vec<DecisionInfo> = [vec![number(17); fine], vec![number(16); coarse]].concat();
-        Settings::usual_initial(algorithm, &decisions)
+        Settings::usual_initial(algorithm, trials, &decisions)
     };
     for (fine, coarse, expected) in [(0, 30, 10), (12, 9, 10), (16, 9, 12), (40, 0, 20)] {
-        assert_eq!(usual(Algorithm::Mobo, fine, coarse), expected);
-        assert_eq!(usual(Algorithm::Nsga2, fine, coarse), 20);
+        assert_eq!(usual(Algorithm::Mobo, 100, fine, coarse), expected);
+        assert_eq!(usual(Algorithm::Tpe, 100, fine, coarse), 10);
+        assert_eq!(usual(Algorithm::Nsga2, 100, fine, coarse), 20);
+        // Few trials are for the models, too.
+        assert_eq!(usual(Algorithm::Mobo, 24, fine, coarse), 8);
+        assert_eq!(usual(Algorithm::Nsga2, 5, fine, coarse), 4);
     }
+}
+
+#[test]
+fn a_spec_that_does_not_say_initial_gets_the_usual_one() {
+    let head = "task { input = image(16, 16, 3) classes = [\"a\", \"b\"] }
+        space { conv_bn(choice(8 .. 64 step 1), 3) > global_avg_pool > linear(classes) }
+        goal { maximize accuracy }
+        ";
+    let read = |search: &str| {
+        let report = crate::check::check("t.hyt", &format!("{head}{search}"), &|_| Err("none".into()));
+        let checked = report.checked.unwrap_or_else(|| panic!("{:?}", report.diagnostics));
+        let settings = Settings::from_spec(&checked.spec.search, checked.space.decisions());
+        (settings.initial, settings.initial_is_usual)
+    };
+    assert_eq!(read("search mobo { trials = 24 }"), (8, true));
+    assert_eq!(read("search mobo { trials = 60 }"), (10, true));
+    assert_eq!(read("search nsga2 { trials = 60 }"), (20, true));
+    assert_eq!(read("search mobo { trials = 60, initial = 25 }"), (25, false));
 }
