@@ -113,9 +113,10 @@ impl Bench {
         }
     }
 
-    /// The settings of a run: each suggestion sees all results.
+    /// The settings of a run: each suggestion sees all results. First trials are those of a run of the usual
+    /// length, so that a shorter one is the beginning of a longer one.
     pub fn settings(&self, algorithm: Algorithm, trials: usize, seed: u64) -> Settings {
-        let initial = Settings::usual_initial(algorithm, trials, self.space.decisions());
+        let initial = Settings::usual_initial(algorithm, self.trials, self.space.decisions());
         Settings {
             window: 1,
             reference: Some(self.reference.clone()),

@@ -66,11 +66,9 @@ pub fn search(
 ) -> Result<Searched, PipelineError> {
     let spec = &project.checked.spec;
     let problem = problem(project);
-    let settings = Settings {
-        seed_points: seeds::points(project, &problem, watch)?,
-        ..Settings::from_spec(&spec.search, project.checked.space.decisions())
-    };
-    let trials = settings.trials;
+    let seed_points = seeds::points(project, &problem, watch)?;
+    let settings = Settings::from_spec(&spec.search, project.checked.space.decisions(), seed_points);
+    let (trials, initial, given) = (settings.trials, settings.initial, settings.seed_points.len());
     if workers > settings.window {
         watch.event(Event::Note(format!(
             "{workers} trials at a time would choose others than the spec's `workers = {0}`: {0} at a time",
@@ -90,6 +88,17 @@ pub fn search(
     let (mut session, warning) = Session::open(&folder.join("journal.jsonl"), study, &identity)?;
     if let Some(w) = warning {
         watch.event(Event::Note(w));
+    }
+    let first = session.study().settings().initial;
+    if first != initial {
+        watch.event(Event::Note(format!(
+            "the study goes on with `initial = {first}`, as it began; one begun now would have {initial}"
+        )));
+    }
+    if given > first {
+        watch.event(Event::Note(format!(
+            "of {given} seed points the first {first} are tried: for more write `initial = ..` into `search`"
+        )));
     }
     let done = session.study().records().iter().filter(|r| r.outcome.is_some()).count();
     watch.event(Event::Search { done, trials });

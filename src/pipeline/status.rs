@@ -33,10 +33,8 @@ pub struct Status {
 pub fn status(project: &Project, watch: &dyn Watch) -> Result<Status, PipelineError> {
     let problem = problem(project);
     let spec = &project.checked.spec.search;
-    let settings = Settings {
-        seed_points: seeds::points(project, &problem, watch)?,
-        ..Settings::from_spec(spec, project.checked.space.decisions())
-    };
+    let seed_points = seeds::points(project, &problem, watch)?;
+    let settings = Settings::from_spec(spec, project.checked.space.decisions(), seed_points);
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
     let features_of = |p: &Point| project.features(p);

@@ -202,7 +202,8 @@ pub struct KnownPoint {
 }
 
 /// Computes [`KnownPoint`]; an error says why the point is no network. Called about a thousand
-/// times a suggestion, so it should take well under a millisecond. Must be a pure function.
+/// times a suggestion, up to ten thousand times where decisions are finely graded (a hundred times if no objective
+/// is known and there are [`Features`]), so it should take well under a millisecond. Must be a pure function.
 pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> + Sync + 'a;
 
 /// What a point's operators tell the model, on scales where equal distances mean about equal changes.

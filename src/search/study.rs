@@ -70,7 +70,7 @@ impl Settings {
 
     /// How many trials fill the space before results are used, where nobody says so: 10; for
     /// [`Algorithm::Mobo`] three for every four finely graded decisions, from 10 up to 20, as their effects may be of
-    /// any form (docs/search-measured.md); for NSGA-II 20, its population. At most a third of the trials, but four.
+    /// any form (docs/search-measured.md); for NSGA-II 20, its population. At most a third of the trials, at least four.
     pub fn usual_initial(algorithm: Algorithm, trials: usize, decisions: &[DecisionInfo]) -> usize {
         let fills = match algorithm {
             Algorithm::Nsga2 => 20,
@@ -80,12 +80,23 @@ impl Settings {
         fills.min((trials / 3).max(4))
     }
 
-    /// Those of a spec's `search` item, for a space with these decisions.
-    pub fn from_spec(search: &crate::check::spec::Search, decisions: &[DecisionInfo]) -> Settings {
-        let usual = || Settings::usual_initial(search.algorithm, search.trials, decisions);
+    /// Those of a spec's `search` item, for a space with these decisions and with the seed points that its
+    /// sources give. Where it does not say `initial`, that holds all seed points up to half of the trials, and as
+    /// many trials as must be chosen before results can be seen.
+    pub fn from_spec(
+        search: &crate::check::spec::Search,
+        decisions: &[DecisionInfo],
+        seed_points: Vec<Point>,
+    ) -> Settings {
+        let usual = || {
+            let fills = Settings::usual_initial(search.algorithm, search.trials, decisions);
+            let seeds = seed_points.len().min(search.trials / 2);
+            fills.max(search.workers + 1).max(seeds).min(search.trials)
+        };
         let s =
             Settings::new(search.algorithm, search.trials, search.initial.unwrap_or_else(usual), search.seed);
         Settings {
+            seed_points,
             initial_is_usual: search.initial.is_none(),
             window: search.workers,
             reference: search.reference.clone(),

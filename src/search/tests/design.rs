@@ -243,18 +243,29 @@ fn finely_graded_decisions_ask_for_more_first_trials() {
 
 #[test]
 fn a_spec_that_does_not_say_initial_gets_the_usual_one() {
-    let head = "task { input = image(16, 16, 3) classes = [\"a\", \"b\"] }
-        space { conv_bn(choice(8 .. 64 step 1), 3) > global_avg_pool > linear(classes) }
-        goal { maximize accuracy }
-        ";
+    let graded = "conv_bn(choice(8 .. 64 step 1), 3) > ".repeat(16);
+    let head = format!(
+        "task {{ input = image(16, 16, 3) classes = [\"a\", \"b\"] }}
+        space {{ {graded} global_avg_pool > linear(classes) }}
+        goal {{ maximize accuracy }}
+        "
+    );
     let read = |search: &str| {
         let report = crate::check::check("t.hyt", &format!("{head}{search}"), &|_| Err("none".into()));
         let checked = report.checked.unwrap_or_else(|| panic!("{:?}", report.diagnostics));
-        let settings = Settings::from_spec(&checked.spec.search, checked.space.decisions());
-        (settings.initial, settings.initial_is_usual)
+        let decisions = checked.space.decisions();
+        let settings = |seeds: usize| {
+            let seeds = vec![Point(vec![Some(0); decisions.len()]); seeds];
+            Settings::from_spec(&checked.spec.search, decisions, seeds)
+        };
+        assert_eq!(settings(7).seed_points.len(), 7);
+        (settings(0).initial, settings(11).initial, settings(0).initial_is_usual)
     };
-    assert_eq!(read("search mobo { trials = 24 }"), (8, true));
-    assert_eq!(read("search mobo { trials = 60 }"), (10, true));
-    assert_eq!(read("search nsga2 { trials = 60 }"), (20, true));
-    assert_eq!(read("search mobo { trials = 60, initial = 25 }"), (25, false));
+    assert_eq!(read("search mobo { trials = 24 }"), (8, 11, true), "all seed points are tried");
+    assert_eq!(read("search mobo { trials = 12 }"), (4, 6, true), "but for half of the trials");
+    assert_eq!(read("search mobo { trials = 60 }"), (12, 12, true));
+    assert_eq!(read("search mobo { trials = 24, workers = 16 }"), (17, 17, true), "none by chance");
+    assert_eq!(read("search tpe { trials = 2 }"), (2, 2, true));
+    assert_eq!(read("search nsga2 { trials = 60 }"), (20, 20, true));
+    assert_eq!(read("search mobo { trials = 60, initial = 9 }"), (9, 9, false));
 }
