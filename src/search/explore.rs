@@ -17,6 +17,8 @@ const CACHE: usize = 100_000;
 
 /// Points whose features are remembered (some 10 MB): one suggestion walks mostly where those before it did.
 const SKETCHES: usize = 30_000;
+/// Points whose features take about as long as ten times the start of a thread.
+const PER_THREAD: usize = 10;
 
 /// A point with what is known of it.
 #[derive(Debug, Clone)]
@@ -116,6 +118,49 @@ fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
     values
 }
 
+/// A point before it is one; see [`SearchSpace::repair`].
+type Wish = Vec<Option<u32>>;
+
+/// Work on many things, spread over the cores; none if it is not worth the threads. The results are in order.
+fn on_cores<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Option<Vec<R>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(things.len() / PER_THREAD);
+    if threads < 2 {
+        return None;
+    }
+    let all = |part: &[T]| part.iter().map(&work).collect::<Vec<R>>();
+    Some(std::thread::scope(|scope| {
+        let parts = things.chunks(things.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|part| scope.spawn(|| all(part))).collect();
+        running.into_iter().flat_map(|r| r.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    }))
+}
+
+/// Random numbers that tell whether any was asked for: so many.
+struct Tripwire(u64);
+
+impl rand::TryRng for Tripwire {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        self.try_next_u64().map(|v| (v >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        // Never the same for long: some who ask go on until they like what they get.
+        self.0 += 1;
+        Ok(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Self::Error> {
+        for part in to.chunks_mut(8) {
+            let bytes = self.try_next_u64()?.to_le_bytes();
+            part.iter_mut().zip(bytes).for_each(|(t, b)| *t = b);
+        }
+        Ok(())
+    }
+}
+
 /// How a model is shown a decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shown {
@@ -207,6 +252,25 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// Works out the features of points that [`Explorer::encode`] will be asked for, on several cores.
+    pub fn prepare(&self, points: &[Point]) {
+        let Some(features) = self.features else { return };
+        let missing: Vec<&Point> = {
+            let seen = self.sketches.borrow();
+            points.iter().filter(|p| !seen.contains_key(*p)).collect()
+        };
+        let Some(found) = on_cores(&missing, |p| features(p).map(super::Sketch::all)) else { return };
+        let mut sketches = self.sketches.borrow_mut();
+        if sketches.len() + found.len() > SKETCHES {
+            sketches.clear();
+        }
+        for (point, features) in missing.into_iter().zip(found) {
+            if let Some(features) = features {
+                sketches.insert(point.clone(), features);
+            }
+        }
+    }
+
     /// For each decision how the model is shown it; see [`Shown`]. `ranges` are those of the amounts, infinite
     /// where an amount tells nothing.
     pub fn shown(&self, sample: &[Point], ranges: &[f64], rng: &mut dyn Rng) -> Vec<Shown> {
@@ -286,20 +350,36 @@ impl<'a> Explorer<'a> {
     /// The points that differ from `point` in one decision (and what depends on it): by all other
     /// values, or where they are finely graded by steps of powers of three and to both ends.
     pub fn neighbours(&self, point: &Point, rng: &mut dyn Rng) -> Vec<Point> {
-        (0..self.space.decisions().len()).flat_map(|d| self.changes(point, d, rng)).collect()
+        let wishes: Vec<Wish> =
+            (0..self.space.decisions().len()).flat_map(|d| self.wishes(point, d)).collect();
+        let space = self.space;
+        // On several cores where nothing random is needed, as mostly: the others take their numbers in their turn.
+        let repaired = on_cores(&wishes, |wish| {
+            let mut wire = Tripwire(0);
+            let point = space.repair(wish, &mut wire);
+            (wire.0 == 0).then_some(point)
+        });
+        let mut repaired = repaired.unwrap_or_default().into_iter();
+        let of = |wish: &Wish| repaired.next().flatten().unwrap_or_else(|| space.repair(wish, rng));
+        wishes.iter().filter_map(of).filter(|p| p != point).collect()
     }
 
     /// Those that differ in this one.
     pub fn changes(&self, point: &Point, d: usize, rng: &mut dyn Rng) -> Vec<Point> {
+        let wishes = self.wishes(point, d);
+        wishes.iter().filter_map(|wish| self.space.repair(wish, rng)).filter(|p| p != point).collect()
+    }
+
+    fn wishes(&self, point: &Point, d: usize) -> Vec<Wish> {
         let (Some(info), Some(Some(now))) = (self.space.decisions().get(d), point.0.get(d).copied()) else {
             return Vec::new();
         };
-        let changed = |v: u32| {
+        let wish = |v: u32| {
             let mut wish = point.0.clone();
             wish[d] = Some(v);
-            self.space.repair(&wish, rng).filter(|p| p != point)
+            wish
         };
-        near(info, now).into_iter().filter_map(changed).collect()
+        near(info, now).into_iter().map(wish).collect()
     }
 
     /// A feasible point without a trial: sampled; if that fails, by walking downhill in violation and

@@ -448,6 +448,7 @@ pub(super) fn maximise(
         let x = explorer.encode(&design.encoder, &c.point, Some(&c.known))?;
         Some((score(&x, Some(&c.known)), p))
     };
+    let mut drawn: Vec<Point> = Vec::new();
     for t in 0..effort / 3 {
         let pick = |rng: &mut dyn Rng| elite.get(rng.random_range(0..elite.len().max(1)));
         let point = match (t % 8, pick(rng)) {
@@ -458,13 +459,18 @@ pub(super) fn maximise(
                 pick(rng).and_then(|b| explorer.cross(a, b, rng)).and_then(|c| explorer.mutate(&c, 0.0, rng))
             }
         };
-        if let Some(found) = point.and_then(|p| evaluate(explorer, &mut seen, p)) {
-            ranked.push(found);
-        }
+        drawn.extend(point);
     }
+    if lazy {
+        explorer.prepare(&drawn);
+    }
+    ranked.extend(drawn.into_iter().filter_map(|p| evaluate(explorer, &mut seen, p)));
     // From a point to the best of some others that has not been scored yet and is better.
     let step = |explorer: &mut Explorer, seen: &mut HashSet<Point>, at: Scored, others: Vec<Point>| {
         let mut better: Vec<(f64, Point)> = Vec::new();
+        if lazy {
+            explorer.prepare(&others);
+        }
         for p in others {
             better.extend(evaluate(explorer, seen, p).filter(|n| n.0 > at.0));
         }
@@ -475,7 +481,8 @@ pub(super) fn maximise(
     let mut best: Option<Scored> = None;
     let (mut starts, mut wasted) = (0, 0);
     for (value, point) in ranked {
-        if starts >= STARTS || wasted > effort {
+        // A start from which nothing can be climbed is no better than those before it.
+        if starts >= STARTS || wasted > effort || (best.is_some() && seen.len() >= budget) {
             break;
         }
         let Some(start) = explorer.usable(&point) else {

@@ -25,8 +25,15 @@ pub struct DecisionInfo {
 /// A point: for every decision of the space, in the space's order, the index of its value, or
 /// `None` where the decision does not exist because the branch it stands on is not taken. Equal
 /// points are equal choices.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Point(pub Vec<Option<u32>>);
+
+impl std::hash::Hash for Point {
+    // A number each: searches look points up all the time, and the derived one writes two.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.iter().for_each(|v| state.write_u64(v.map_or(u64::MAX, u64::from)));
+    }
+}
 
 /// What a search needs of a space. [`crate::space::Space`] is one; benchmark problems are others.
 pub trait SearchSpace: Sync {

@@ -112,3 +112,16 @@ fn the_acquisition_climbs_decision_by_decision_where_they_are_finely_graded() {
     let x = explorer.encode(&design.encoder, &found.point, Some(&found.known)).unwrap();
     assert!(off(&x) < 1e-3, "{} off", off(&x));
 }
+
+#[test]
+fn neighbours_found_on_several_cores_are_those_found_one_by_one() {
+    // Values of the first in the lower half bring the last into being, whose value is drawn.
+    let space = Graded::new(6, 101);
+    let explorer = Explorer::new(&space, &known, measured());
+    let point = Point(vec![Some(80), Some(1), Some(2), Some(3), Some(4), None]);
+    let (mut one, mut all) = (ChaCha8Rng::seed_from_u64(7), ChaCha8Rng::seed_from_u64(7));
+    let expected: Vec<Point> = (0..6).flat_map(|d| explorer.changes(&point, d, &mut one)).collect();
+    assert!(expected.iter().any(|p| p.0[5].is_some()) && expected.iter().any(|p| p.0[5].is_none()));
+    assert_eq!(explorer.neighbours(&point, &mut all), expected);
+    assert_eq!(one, all, "as many numbers are drawn");
+}
