@@ -133,28 +133,11 @@ impl Mobo {
         raw: &[f64],
         groups: &[Group],
     ) -> Option<Surrogate> {
-        let at = fit_point(raw.len());
-        let tamed = |n: usize| {
-            let mut v = raw[..n].to_vec();
-            if name != SUCCESS {
-                tame(&mut v, maximize);
-            }
-            v
-        };
-        let forest = is_forest(self.surrogate, raw.len());
-        let stale = !forest && self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
-        if stale {
-            let v = tamed(at);
-            let xs: Vec<Vec<f64>> = evenly(at, FIT_AT_MOST).map(|i| x[i].clone()).collect();
-            let vs: Vec<f64> = evenly(at, FIT_AT_MOST).map(|i| v[i]).collect();
-            let log = positive && !maximize && prefers_log(&xs, &vs, groups);
-            let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
-            let (mean, sd) = standardise(&t);
-            let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
-            let hyper = fit_hyper(&xs, &y, groups);
-            self.fitted.insert(name.to_owned(), (at, log, hyper));
+        if let Some(fitted) = self.refit(name, maximize, x, positive, raw, groups) {
+            self.fitted.insert(name.to_owned(), fitted);
         }
-        let v = tamed(raw.len());
+        let forest = is_forest(self.surrogate, raw.len());
+        let v = tamed(name, maximize, raw);
         let (log, hyper) = match self.fitted.get(name).filter(|_| !forest) {
             Some((_, log, hyper)) => (*log, Some(hyper)),
             None => (positive && !maximize && spans_orders(&v), None),
@@ -166,6 +149,31 @@ impl Mobo {
         let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
         let model = Model::new(x, &y, groups, hyper)?;
         Some(Surrogate { model, log, mean, sd })
+    }
+
+    /// New hyperparameters of a quantity, where it is time for them.
+    fn refit(
+        &self,
+        name: &str,
+        maximize: bool,
+        x: &[Vec<f64>],
+        positive: bool,
+        raw: &[f64],
+        groups: &[Group],
+    ) -> Option<(usize, bool, Hyper)> {
+        let at = fit_point(raw.len());
+        let stale = self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
+        if !stale || is_forest(self.surrogate, raw.len()) {
+            return None;
+        }
+        let v = tamed(name, maximize, &raw[..at]);
+        let xs: Vec<Vec<f64>> = evenly(at, FIT_AT_MOST).map(|i| x[i].clone()).collect();
+        let vs: Vec<f64> = evenly(at, FIT_AT_MOST).map(|i| v[i]).collect();
+        let log = positive && !maximize && prefers_log(&xs, &vs, groups);
+        let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
+        let (mean, sd) = standardise(&t);
+        let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
+        Some((at, log, fit_hyper(&xs, &y, groups)))
     }
 
     /// Each result with what a model of all others foretells of it, both standardised (noise
@@ -221,6 +229,20 @@ impl Mobo {
         let mut raw: Vec<Vec<f64>> = Vec::new();
         for (name, _) in &names {
             raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
+        }
+        // Each quantity's hyperparameters on a core of their own: they do not depend on each other.
+        let refit: Vec<_> = std::thread::scope(|scope| {
+            let (mobo, x) = (&*self, &x);
+            let each = modelled.iter().zip(&raw);
+            let running: Vec<_> = each
+                .map(|((name, maximize, positive), v)| {
+                    scope.spawn(move || mobo.refit(name, *maximize, x, *positive, v, groups))
+                })
+                .collect();
+            running.into_iter().map(|r| r.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+        });
+        for ((name, _), fitted) in names.iter().zip(refit) {
+            self.fitted.extend(fitted.map(|f| ((*name).to_owned(), f)));
         }
         let mut models: Vec<Surrogate> = Vec::new();
         for ((name, maximize, positive), v) in modelled.iter().zip(&raw) {
@@ -407,6 +429,15 @@ impl Goal<'_> {
 
 /// A point with its score.
 type Scored = (f64, Arc<Candidate>);
+
+/// Results without those far on the bad side; whether a trial succeeded is taken as it is.
+fn tamed(name: &str, maximize: bool, raw: &[f64]) -> Vec<f64> {
+    let mut v = raw.to_vec();
+    if name != SUCCESS {
+        tame(&mut v, maximize);
+    }
+    v
+}
 
 /// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then ascent over
 /// one-decision changes from the best few, as far as the effort goes: steepest ascent, or cyclic coordinate ascent
