@@ -121,10 +121,15 @@ fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
 /// A point before it is one; see [`SearchSpace::repair`].
 type Wish = Vec<Option<u32>>;
 
-/// Work on many things, spread over the cores; none if it is not worth the threads. The results are in order.
-fn on_cores<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Option<Vec<R>> {
+/// Work on many things, spread over the cores, with at least `each` for every thread; `None` if that is but one
+/// thread. The results are in order.
+pub(super) fn on_cores<T: Sync, R: Send>(
+    things: &[T],
+    each: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Option<Vec<R>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(things.len() / PER_THREAD);
+    let threads = cores.min(things.len() / each);
     if threads < 2 {
         return None;
     }
@@ -259,7 +264,9 @@ impl<'a> Explorer<'a> {
             let seen = self.sketches.borrow();
             points.iter().filter(|p| !seen.contains_key(*p)).collect()
         };
-        let Some(found) = on_cores(&missing, |p| features(p).map(super::Sketch::all)) else { return };
+        let Some(found) = on_cores(&missing, PER_THREAD, |p| features(p).map(super::Sketch::all)) else {
+            return;
+        };
         let mut sketches = self.sketches.borrow_mut();
         if sketches.len() + found.len() > SKETCHES {
             sketches.clear();
@@ -354,7 +361,7 @@ impl<'a> Explorer<'a> {
             (0..self.space.decisions().len()).flat_map(|d| self.wishes(point, d)).collect();
         let space = self.space;
         // On several cores where nothing random is needed, as mostly: the others take their numbers in their turn.
-        let repaired = on_cores(&wishes, |wish| {
+        let repaired = on_cores(&wishes, PER_THREAD, |wish| {
             let mut wire = Tripwire(0);
             let point = space.repair(wish, &mut wire);
             (wire.0 == 0).then_some(point)

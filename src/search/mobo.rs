@@ -5,7 +5,7 @@
 use super::covariance::{Group, Hyper, Shape};
 use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
-use super::explore::{fine, Candidate, Explorer};
+use super::explore::{fine, on_cores, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
 use super::gp::Observations;
 use super::model::{is_forest, Model};
@@ -230,18 +230,12 @@ impl Mobo {
         for (name, _) in &names {
             raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
         }
-        // Each quantity's hyperparameters on a core of their own: they do not depend on each other.
-        let refit: Vec<_> = std::thread::scope(|scope| {
-            let (mobo, x) = (&*self, &x);
-            let each = modelled.iter().zip(&raw);
-            let running: Vec<_> = each
-                .map(|((name, maximize, positive), v)| {
-                    scope.spawn(move || mobo.refit(name, *maximize, x, *positive, v, groups))
-                })
-                .collect();
-            running.into_iter().map(|r| r.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+        // Hyperparameters of quantities do not depend on each other; on one core `surrogate` sees to them.
+        let each: Vec<_> = modelled.iter().zip(&raw).collect();
+        let refit = on_cores(&each, 1, |((name, maximize, positive), v)| {
+            self.refit(name, *maximize, &x, *positive, v, groups)
         });
-        for ((name, _), fitted) in names.iter().zip(refit) {
+        for ((name, _), fitted) in names.iter().zip(refit.unwrap_or_default()) {
             self.fitted.extend(fitted.map(|f| ((*name).to_owned(), f)));
         }
         let mut models: Vec<Surrogate> = Vec::new();
