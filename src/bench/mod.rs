@@ -75,7 +75,7 @@ pub struct Bench {
     /// What is known of a point.
     pub known: Box<Known<'static>>,
     /// The features of a point, cheaply.
-    pub features: Option<Box<Features<'static>>>,
+    pub features: Option<Box<dyn Features>>,
     /// What is wanted.
     pub problem: Problem,
     /// Hypervolumes are measured to this point, in the objectives' units.

@@ -40,7 +40,7 @@ pub(super) fn open(name: &'static str, shared: &Path) -> Result<Bench, BenchErro
         space: Box::new(Grid(decisions)),
         known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
         // Where weights are an objective, features that tell them would give it away.
-        features: (name == "nb201").then(|| Box::new(|p: &Point| Some(sketch(p))) as Box<Features>),
+        features: (name == "nb201").then(|| Box::new(|p: &Point| Some(sketch(p))) as Box<dyn Features>),
         problem: problem(objectives, Vec::new()),
         reference,
         trials: 100,

@@ -78,8 +78,7 @@ pub fn search(
     let workers = workers.clamp(1, settings.window.max(1));
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
-    let features_of = |p: &Point| project.features(p);
-    let study = Study::new(&project.checked.space, known_of, problem, settings).with_features(&features_of);
+    let study = Study::new(&project.checked.space, known_of, problem, settings).with_features(project);
     let folder = project.study_path();
     std::fs::create_dir_all(&folder)
         .map_err(|e| PipelineError::Other(format!("`{}` cannot be made: {e}", folder.display())))?;

@@ -2,8 +2,8 @@
 
 use super::Project;
 use crate::graph::{Fact, Op};
-use crate::search::Sketch;
-use crate::space::Point;
+use crate::search::{Features, Sketch};
+use crate::space::{Listener, Point, SearchSpace};
 
 /// Stages told apart: from the input's resolution to a 32nd of it and less.
 const STAGES: usize = 6;
@@ -16,53 +16,104 @@ impl Project {
     /// of the last dense convolution without an activation behind it (what a bottleneck ends with, not
     /// what it expands to), or where there is none of the last dense convolution. `None` where the point is no network.
     pub fn features(&self, point: &Point) -> Option<Sketch> {
+        let mut tally = self.tally();
+        self.checked.space.operators(point, &mut tally)?;
+        Some(tally.sketch())
+    }
+
+    fn tally(&self) -> Tally {
         let side = match self.checked.space.input() {
             Fact::Map { h, .. } => h.max(1) as f64,
             _ => 1.0,
         };
-        // Width, widest layer on tokens, width of the last convolution with an activation.
-        let mut stages = [[0.0f64; 3]; STAGES];
-        let mut last: Option<(usize, f64)> = None;
-        let (mut at, mut depth, mut attention, mut weights, mut macs) = (0, 0.0, 0.0, 0.0, 0.0);
-        self.checked.space.operators(point, &mut |op: &Op, input: Fact, output: Fact| {
-            if let Fact::Map { h, .. } = output {
-                at = ((side / h.max(1) as f64).log2().round().max(0.0) as usize).min(STAGES - 1);
+        Tally { side, ..Tally::default() }
+    }
+}
+
+impl Features for Project {
+    fn sketch(&self, point: &Point) -> Option<Sketch> {
+        self.features(point)
+    }
+
+    /// In one run of the project's space, which the other is taken to be.
+    fn repaired(
+        &self,
+        _space: &dyn SearchSpace,
+        wish: &[Option<u32>],
+        rng: &mut dyn rand::Rng,
+    ) -> Option<(Point, Option<Sketch>)> {
+        let mut tally = self.tally();
+        let point = self.checked.space.repair_heard(wish, rng, &mut tally)?;
+        Some((point, Some(tally.sketch())))
+    }
+}
+
+/// What is counted while operators go by.
+#[derive(Default)]
+struct Tally {
+    /// Of the image, in pixels.
+    side: f64,
+    /// Width, widest layer on tokens, width of the last convolution with an activation.
+    stages: [[f64; 3]; STAGES],
+    /// The last convolution, if nothing has come behind it that says what it is: stage and width.
+    last: Option<(usize, f64)>,
+    /// The stage.
+    at: usize,
+    depth: f64,
+    attention: f64,
+    weights: f64,
+    macs: f64,
+}
+
+impl Listener for Tally {
+    fn begin(&mut self) {
+        *self = Tally { side: self.side, ..Tally::default() };
+    }
+
+    fn operator(&mut self, op: &Op, input: Fact, output: Fact) {
+        if let Fact::Map { h, .. } = output {
+            self.at = ((self.side / h.max(1) as f64).log2().round().max(0.0) as usize).min(STAGES - 1);
+        }
+        let cin = input.channels();
+        let own = match *op {
+            Op::Conv { out, window, groups, .. } => {
+                if groups == 1 {
+                    let before = self.last.replace((self.at, log2(out)));
+                    end(&mut self.stages, before, 0);
+                }
+                (out * cin / groups.max(1) * window.kernel * window.kernel) as f64
             }
-            let cin = input.channels();
-            let own = match *op {
-                Op::Conv { out, window, groups, .. } => {
-                    if groups == 1 {
-                        end(&mut stages, last.replace((at, log2(out))), 0);
-                    }
-                    (out * cin / groups.max(1) * window.kernel * window.kernel) as f64
+            Op::Linear { out, .. } => {
+                if let (Fact::Tokens { .. }, Some([_, hidden, _])) = (output, self.stages.get_mut(self.at)) {
+                    *hidden = hidden.max(log2(out));
                 }
-                Op::Linear { out, .. } => {
-                    if let (Fact::Tokens { .. }, Some([_, hidden, _])) = (output, stages.get_mut(at)) {
-                        *hidden = hidden.max(log2(out));
-                    }
-                    (out * cin) as f64
+                (out * cin) as f64
+            }
+            Op::Attention { heads, head_dim } => {
+                self.attention += 1.0;
+                if let Fact::Tokens { groups, tokens, .. } = input {
+                    self.macs += 2.0 * (groups * tokens * tokens * heads * head_dim) as f64;
                 }
-                Op::Attention { heads, head_dim } => {
-                    attention += 1.0;
-                    if let Fact::Tokens { groups, tokens, .. } = input {
-                        macs += 2.0 * (groups * tokens * tokens * heads * head_dim) as f64;
-                    }
-                    (4 * cin * heads * head_dim) as f64
-                }
-                Op::Activation(_) => return end(&mut stages, last.take(), 2),
-                _ => return,
-            };
-            depth += 1.0;
-            weights += own;
-            macs += own * output.rows() as f64;
-        })?;
-        end(&mut stages, last, 0);
-        let share = attention / f64::max(depth, 1.0);
-        Some(Sketch {
-            amounts: vec![f64::max(weights, 1.0).log2(), f64::max(macs, 1.0).log2()],
-            general: vec![depth, share],
-            sizes: stages.iter().flat_map(|s| [if s[0] > 0.0 { s[0] } else { s[2] }, s[1]]).collect(),
-        })
+                (4 * cin * heads * head_dim) as f64
+            }
+            Op::Activation(_) => return end(&mut self.stages, self.last.take(), 2),
+            _ => return,
+        };
+        self.depth += 1.0;
+        self.weights += own;
+        self.macs += own * output.rows() as f64;
+    }
+}
+
+impl Tally {
+    fn sketch(mut self) -> Sketch {
+        end(&mut self.stages, self.last, 0);
+        let share = self.attention / f64::max(self.depth, 1.0);
+        Sketch {
+            amounts: vec![f64::max(self.weights, 1.0).log2(), f64::max(self.macs, 1.0).log2()],
+            general: vec![self.depth, share],
+            sizes: self.stages.iter().flat_map(|s| [if s[0] > 0.0 { s[0] } else { s[2] }, s[1]]).collect(),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ impl Design {
         };
         let visible = |c: &Arc<Candidate>| match explorer.features {
             Some(f) => {
-                let features = f(&c.point).unwrap_or_default().all();
+                let features = f.sketch(&c.point).unwrap_or_default().all();
                 KnownPoint { features, ..KnownPoint::default() }
             }
             None => c.known.clone(),
@@ -62,7 +62,7 @@ impl Design {
         let sample: Vec<(Point, &KnownPoint)> =
             pool.iter().zip(&known).map(|(c, k)| (c.point.clone(), k)).collect();
         let few: Vec<Point> = pool.iter().take(16).map(|c| c.point.clone()).collect();
-        let sketch = explorer.features.and_then(|f| f(&pool.first()?.point)).unwrap_or_default();
+        let sketch = explorer.features.and_then(|f| f.sketch(&pool.first()?.point)).unwrap_or_default();
         // Where all objectives are measured. With a known one the design is spread over that, and priors by
         // effects have not proved themselves (docs/search-measured.md).
         let open = !problem.objectives.iter().any(|o| o.known);

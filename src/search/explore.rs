@@ -1,7 +1,9 @@
 //! Feasible points: finding them, and saying honestly when there are none.
 
+use super::cores::{on_cores, Tripwire};
 use super::encode::Encoder;
 use super::problem::{Features, Known, KnownPoint, Limit, Problem};
+use super::study::Trial;
 use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
 use std::cell::RefCell;
@@ -17,7 +19,7 @@ const CACHE: usize = 100_000;
 
 /// Points whose features are remembered (some 10 MB): one suggestion walks mostly where those before it did.
 const SKETCHES: usize = 30_000;
-/// Points whose features take about as long as ten times the start of a thread.
+/// So many points that repairing them takes about ten times as long as the start of a thread.
 const PER_THREAD: usize = 10;
 
 /// A point with what is known of it.
@@ -121,51 +123,6 @@ fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
 /// A point before it is one; see [`SearchSpace::repair`].
 type Wish = Vec<Option<u32>>;
 
-/// Work on many things, spread over the cores, with at least `each` for every thread; `None` if that is but one
-/// thread. The results are in order.
-pub(super) fn on_cores<T: Sync, R: Send>(
-    things: &[T],
-    each: usize,
-    work: impl Fn(&T) -> R + Sync,
-) -> Option<Vec<R>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(things.len() / each);
-    if threads < 2 {
-        return None;
-    }
-    let all = |part: &[T]| part.iter().map(&work).collect::<Vec<R>>();
-    Some(std::thread::scope(|scope| {
-        let parts = things.chunks(things.len().div_ceil(threads));
-        let running: Vec<_> = parts.map(|part| scope.spawn(|| all(part))).collect();
-        running.into_iter().flat_map(|r| r.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
-    }))
-}
-
-/// Random numbers that tell whether any was asked for: so many.
-struct Tripwire(u64);
-
-impl rand::TryRng for Tripwire {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        self.try_next_u64().map(|v| (v >> 32) as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        // Never the same for long: some who ask go on until they like what they get.
-        self.0 += 1;
-        Ok(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9))
-    }
-
-    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Self::Error> {
-        for part in to.chunks_mut(8) {
-            let bytes = self.try_next_u64()?.to_le_bytes();
-            part.iter_mut().zip(bytes).for_each(|(t, b)| *t = b);
-        }
-        Ok(())
-    }
-}
-
 /// How a model is shown a decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shown {
@@ -185,13 +142,13 @@ pub struct Explorer<'a> {
     pub space: &'a dyn SearchSpace,
     known: &'a Known<'a>,
     /// A cheap way to the features, where there is one.
-    pub features: Option<&'a Features<'a>>,
+    pub features: Option<&'a dyn Features>,
     problem: Problem,
     cache: HashMap<Point, Result<Arc<Candidate>, String>>,
     /// Features of points.
     sketches: RefCell<HashMap<Point, Vec<f64>>>,
-    /// Hashes of the graphs that have a trial.
-    pub taken: HashSet<String>,
+    /// Hashes of the graphs that have a trial, with their points.
+    pub taken: HashMap<String, Point>,
     /// Times `known` was called.
     pub calls: usize,
 }
@@ -206,7 +163,7 @@ impl<'a> Explorer<'a> {
             problem,
             cache: HashMap::new(),
             sketches: RefCell::default(),
-            taken: HashSet::new(),
+            taken: HashMap::new(),
             calls: 0,
         }
     }
@@ -216,8 +173,17 @@ impl<'a> Explorer<'a> {
         if let Some(seen) = self.cache.get(point) {
             return seen.clone();
         }
+        let known = (self.known)(point);
+        self.remember(point, known)
+    }
+
+    fn remember(
+        &mut self,
+        point: &Point,
+        known: Result<KnownPoint, String>,
+    ) -> Result<Arc<Candidate>, String> {
         self.calls += 1;
-        let found = (self.known)(point).map(|known| {
+        let found = known.map(|known| {
             let violation = self.problem.violation(true, &|name| known.values.get(name).copied());
             Arc::new(Candidate { point: point.clone(), known, violation })
         });
@@ -230,52 +196,107 @@ impl<'a> Explorer<'a> {
 
     /// The candidate if it is feasible and new.
     pub fn usable(&mut self, point: &Point) -> Option<Arc<Candidate>> {
-        self.look(point).ok().filter(|c| c.violation <= 0.0 && !self.taken.contains(&c.known.hash))
+        self.look(point).ok().filter(|c| c.violation <= 0.0 && !self.taken.contains_key(&c.known.hash))
+    }
+
+    /// Notes that a network has a trial.
+    pub fn take(&mut self, trial: &Trial) {
+        self.taken.insert(trial.hash.clone(), trial.point.clone());
+    }
+
+    /// What is known of points, worked out on several cores and remembered.
+    pub fn look_ahead(&mut self, points: &[Point]) {
+        let missing: Vec<&Point> = points.iter().filter(|p| !self.cache.contains_key(*p)).collect();
+        let found = on_cores(&missing, 1, |p| (self.known)(p)).unwrap_or_default();
+        let found: Vec<(Point, Result<KnownPoint, String>)> = missing.into_iter().cloned().zip(found).collect();
+        found.into_iter().for_each(|(point, known)| drop(self.remember(&point, known)));
+    }
+
+    /// The features of a point, where there is a cheap way to them.
+    fn sketch(&self, point: &Point) -> Option<Vec<f64>> {
+        let seen = self.sketches.borrow().get(point).cloned();
+        if seen.is_some() {
+            return seen;
+        }
+        let features = self.features?.sketch(point)?.all();
+        self.note(point, features.clone());
+        Some(features)
+    }
+
+    fn note(&self, point: &Point, features: Vec<f64>) {
+        let mut sketches = self.sketches.borrow_mut();
+        if sketches.len() >= SKETCHES {
+            sketches.clear();
+        }
+        sketches.insert(point.clone(), features);
+    }
+
+    /// The features of networks that have a trial: a point with others is a new network, without a look at
+    /// that. `None` where more must be known of points to tell whether they are usable.
+    pub fn telling(&self) -> Option<HashSet<Vec<u64>>> {
+        if self.problem.limits.iter().any(|l| l.known) {
+            return None;
+        }
+        let bits = |p: &Point| self.sketch(p).map(|f| f.iter().map(|v| v.to_bits()).collect());
+        self.taken.values().map(bits).collect()
+    }
+
+    /// Whether a point is [usable](Explorer::usable), from what is [`telling`](Explorer::telling) if that is enough.
+    pub fn is_usable(&mut self, point: &Point, telling: Option<&HashSet<Vec<u64>>>) -> bool {
+        let features = telling.and_then(|_| self.sketch(point));
+        let new = telling.zip(features).is_some_and(|(taken, f)| {
+            let bits: Vec<u64> = f.iter().map(|v| v.to_bits()).collect();
+            !taken.contains(&bits)
+        });
+        new || self.usable(point).is_some()
     }
 
     /// The coordinates of a point for the model. Where there is a cheap way to the features they are
     /// all that the model sees beside the decisions; `known` is not looked at then, and may be `None`.
     pub fn encode(&self, encoder: &Encoder, point: &Point, known: Option<&KnownPoint>) -> Option<Vec<f64>> {
         match self.features {
-            Some(f) => {
-                let seen = self.sketches.borrow().get(point).cloned();
-                let features = match seen {
-                    Some(features) => features,
-                    None => {
-                        let features = f(point)?.all();
-                        let mut sketches = self.sketches.borrow_mut();
-                        if sketches.len() >= SKETCHES {
-                            sketches.clear();
-                        }
-                        sketches.insert(point.clone(), features.clone());
-                        features
-                    }
-                };
+            Some(_) => {
+                let features = self.sketch(point)?;
                 Some(encoder.encode(point, &KnownPoint { features, ..KnownPoint::default() }))
             }
             None => known.map(|k| encoder.encode(point, k)),
         }
     }
 
-    /// Works out the features of points that [`Explorer::encode`] will be asked for, on several cores.
-    pub fn prepare(&self, points: &[Point]) {
-        let Some(features) = self.features else { return };
-        let missing: Vec<&Point> = {
-            let seen = self.sketches.borrow();
-            points.iter().filter(|p| !seen.contains_key(*p)).collect()
-        };
-        let Some(found) = on_cores(&missing, PER_THREAD, |p| features(p).map(super::Sketch::all)) else {
-            return;
-        };
-        let mut sketches = self.sketches.borrow_mut();
-        if sketches.len() + found.len() > SKETCHES {
-            sketches.clear();
+    /// [`SearchSpace::repair`], with the features noted where they come with it.
+    fn repair(&self, wish: &[Option<u32>], rng: &mut dyn Rng) -> Option<Point> {
+        let Some(features) = self.features else { return self.space.repair(wish, rng) };
+        let (point, sketch) = features.repaired(self.space, wish, rng)?;
+        if let Some(sketch) = sketch {
+            self.note(&point, sketch.all());
         }
-        for (point, features) in missing.into_iter().zip(found) {
-            if let Some(features) = features {
-                sketches.insert(point.clone(), features);
+        Some(point)
+    }
+
+    /// The same of many, on several cores where nothing random is needed, as mostly: the others take their
+    /// numbers in their turn.
+    fn repair_all(&self, wishes: &[Wish], rng: &mut dyn Rng) -> Vec<Point> {
+        let (space, features) = (self.space, self.features);
+        let repaired = on_cores(wishes, PER_THREAD, |wish| {
+            let mut wire = Tripwire::new();
+            let found = match features {
+                Some(f) => f.repaired(space, wish, &mut wire),
+                None => space.repair(wish, &mut wire).map(|p| (p, None)),
+            };
+            (!wire.tripped()).then_some(found)
+        });
+        let mut repaired = repaired.unwrap_or_default().into_iter();
+        let mut of = |wish: &Wish| match repaired.next().flatten() {
+            Some(found) => {
+                let (point, sketch) = found?;
+                if let Some(sketch) = sketch {
+                    self.note(&point, sketch.all());
+                }
+                Some(point)
             }
-        }
+            None => self.repair(wish, rng),
+        };
+        wishes.iter().filter_map(&mut of).collect()
     }
 
     /// For each decision how the model is shown it; see [`Shown`]. `ranges` are those of the amounts, infinite
@@ -291,7 +312,7 @@ impl<'a> Explorer<'a> {
             let (mut moves_sizes, mut hidden) = (false, false);
             let (mut effects, mut points) = (0.0, 0.0);
             for point in sample {
-                let (Some(Some(now)), Some(here)) = (point.0.get(d).copied(), features(point)) else {
+                let (Some(Some(now)), Some(here)) = (point.0.get(d).copied(), features.sketch(point)) else {
                     continue;
                 };
                 let mut effect: Option<f64> = None;
@@ -300,7 +321,7 @@ impl<'a> Explorer<'a> {
                     wish[d] = Some(v);
                     // Where constraints refuse the value, repair changes something else.
                     let other = self.space.repair(&wish, rng).filter(|p| differs_in(d, v, point, p));
-                    let Some(other) = other.and_then(|p| features(&p)) else { continue };
+                    let Some(other) = other.and_then(|p| features.sketch(&p)) else { continue };
                     moves_sizes |= other.sizes != here.sizes;
                     hidden |= other.sizes == here.sizes && other != here;
                     let moved = other.amounts.iter().zip(&here.amounts).zip(ranges);
@@ -337,7 +358,7 @@ impl<'a> Explorer<'a> {
                 wish[d] = wish[d].map(|v| other_value(&decisions[d], v, rng));
             }
         }
-        self.space.repair(&wish, rng)
+        self.repair(&wish, rng)
     }
 
     /// Each decision from one of two parents.
@@ -351,7 +372,7 @@ impl<'a> Explorer<'a> {
                     first.or(*second)
                 })
                 .collect();
-        self.space.repair(&wish, rng)
+        self.repair(&wish, rng)
     }
 
     /// The points that differ from `point` in one decision (and what depends on it): by all other
@@ -359,22 +380,13 @@ impl<'a> Explorer<'a> {
     pub fn neighbours(&self, point: &Point, rng: &mut dyn Rng) -> Vec<Point> {
         let wishes: Vec<Wish> =
             (0..self.space.decisions().len()).flat_map(|d| self.wishes(point, d)).collect();
-        let space = self.space;
-        // On several cores where nothing random is needed, as mostly: the others take their numbers in their turn.
-        let repaired = on_cores(&wishes, PER_THREAD, |wish| {
-            let mut wire = Tripwire(0);
-            let point = space.repair(wish, &mut wire);
-            (wire.0 == 0).then_some(point)
-        });
-        let mut repaired = repaired.unwrap_or_default().into_iter();
-        let of = |wish: &Wish| repaired.next().flatten().unwrap_or_else(|| space.repair(wish, rng));
-        wishes.iter().filter_map(of).filter(|p| p != point).collect()
+        self.repair_all(&wishes, rng).into_iter().filter(|p| p != point).collect()
     }
 
     /// Those that differ in this one.
     pub fn changes(&self, point: &Point, d: usize, rng: &mut dyn Rng) -> Vec<Point> {
         let wishes = self.wishes(point, d);
-        wishes.iter().filter_map(|wish| self.space.repair(wish, rng)).filter(|p| p != point).collect()
+        self.repair_all(&wishes, rng).into_iter().filter(|p| p != point).collect()
     }
 
     fn wishes(&self, point: &Point, d: usize) -> Vec<Wish> {
@@ -397,7 +409,7 @@ impl<'a> Explorer<'a> {
         for _ in 0..400 {
             let point = self.space.sample(rng);
             match self.look(&point) {
-                Ok(c) if c.violation <= 0.0 && !self.taken.contains(&c.known.hash) => return Ok(c),
+                Ok(c) if c.violation <= 0.0 && !self.taken.contains_key(&c.known.hash) => return Ok(c),
                 Ok(c) => seen.push(c),
                 Err(e) => invalid = Some(e),
             }
@@ -429,7 +441,7 @@ impl<'a> Explorer<'a> {
                 };
                 let Some(point) = next else { continue };
                 match self.look(&point) {
-                    Ok(c) if c.violation <= 0.0 && !self.taken.contains(&c.known.hash) => return Ok(c),
+                    Ok(c) if c.violation <= 0.0 && !self.taken.contains_key(&c.known.hash) => return Ok(c),
                     Ok(c) => seen.push(c),
                     Err(e) => invalid = Some(e),
                 }
@@ -475,7 +487,7 @@ impl<'a> Explorer<'a> {
         invalid: Option<String>,
     ) -> Result<Arc<Candidate>, Shortage> {
         let free: Vec<&Arc<Candidate>> =
-            all.iter().filter(|c| c.violation <= 0.0 && !self.taken.contains(&c.known.hash)).collect();
+            all.iter().filter(|c| c.violation <= 0.0 && !self.taken.contains_key(&c.known.hash)).collect();
         if free.is_empty() {
             return Err(Shortage { exhaustive: true, looked_at: all.len(), ..self.shortage(&all, invalid) });
         }

@@ -2,10 +2,11 @@
 //! measured, exact values for what can be computed, expected hypervolume improvement maximised over
 //! the discrete space itself.
 
+use super::cores::on_cores;
 use super::covariance::{Group, Hyper, Shape};
 use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
-use super::explore::{fine, on_cores, Candidate, Explorer};
+use super::explore::{fine, Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
 use super::gp::Observations;
 use super::model::{is_forest, Model};
@@ -422,7 +423,10 @@ impl Goal<'_> {
 }
 
 /// A point with its score.
-type Scored = (f64, Arc<Candidate>);
+type Scored = (f64, Point);
+
+/// So many points that scoring them takes about ten times as long as the start of a thread.
+const PER_THREAD: usize = 20;
 
 /// Results without those far on the bad side; whether a trial succeeded is taken as it is.
 fn tamed(name: &str, maximize: bool, raw: &[f64]) -> Vec<f64> {
@@ -444,7 +448,7 @@ pub(super) fn maximise(
     elite: &[Point],
     effort: usize,
     lazy: bool,
-    score: impl Fn(&[f64], Option<&KnownPoint>) -> f64,
+    score: impl Fn(&[f64], Option<&KnownPoint>) -> f64 + Sync,
     rng: &mut dyn Rng,
 ) -> Option<Arc<Candidate>> {
     let decisions = explorer.space.decisions().len();
@@ -453,25 +457,28 @@ pub(super) fn maximise(
     // Points that differ by a hair are many, and cheap to score.
     let effort = effort * (1 + FINE_EFFORT * finely_graded / decisions.max(1));
     let mut seen: HashSet<Point> = HashSet::new();
-    let mut ranked: Vec<(f64, Point)> = Vec::new();
-    for (candidate, x) in &design.pool {
-        if !explorer.taken.contains(&candidate.known.hash) && seen.insert(candidate.point.clone()) {
-            ranked.push((score(x, Some(&candidate.known)), candidate.point.clone()));
-        }
-    }
+    let free = |c: &Candidate| !explorer.taken.contains_key(&c.known.hash);
+    let pool: Vec<&(Arc<Candidate>, Vec<f64>)> =
+        design.pool.iter().filter(|(c, _)| free(c) && seen.insert(c.point.clone())).collect();
+    let scores = spread(&pool, |(c, x)| score(x, Some(&c.known)));
+    let mut ranked: Vec<Scored> = scores.into_iter().zip(pool.iter().map(|(c, _)| c.point.clone())).collect();
     // Counts points, not calls: a resumed study has not cached what its predecessor had.
     let budget = seen.len() + effort;
-    let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, p: Point| {
-        if !seen.insert(p.clone()) {
-            return None;
+    let telling = if lazy { explorer.telling() } else { None };
+    // Scores of those that have not been looked at.
+    let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, points: Vec<Point>| -> Vec<Scored> {
+        let fresh: Vec<Point> = points.into_iter().filter(|p| seen.insert(p.clone())).collect();
+        if !lazy {
+            explorer.look_ahead(&fresh);
         }
-        if lazy {
-            let x = explorer.encode(&design.encoder, &p, None)?;
-            return Some((score(&x, None), p));
-        }
-        let c = explorer.usable(&p)?;
-        let x = explorer.encode(&design.encoder, &c.point, Some(&c.known))?;
-        Some((score(&x, Some(&c.known)), p))
+        let place = |p: Point| {
+            let candidate = if lazy { None } else { Some(explorer.usable(&p)?) };
+            let known = candidate.as_ref().map(|c| &c.known);
+            Some((explorer.encode(&design.encoder, &p, known)?, p, candidate))
+        };
+        let places: Vec<_> = fresh.into_iter().filter_map(place).collect();
+        let scores = spread(&places, |(x, _, c)| score(x, c.as_ref().map(|c| &c.known)));
+        scores.into_iter().zip(places.into_iter().map(|(_, p, _)| p)).collect()
     };
     let mut drawn: Vec<Point> = Vec::new();
     for t in 0..effort / 3 {
@@ -486,55 +493,53 @@ pub(super) fn maximise(
         };
         drawn.extend(point);
     }
-    if lazy {
-        explorer.prepare(&drawn);
-    }
-    ranked.extend(drawn.into_iter().filter_map(|p| evaluate(explorer, &mut seen, p)));
+    ranked.extend(evaluate(explorer, &mut seen, drawn));
     // From a point to the best of some others that has not been scored yet and is better.
     let step = |explorer: &mut Explorer, seen: &mut HashSet<Point>, at: Scored, others: Vec<Point>| {
-        let mut better: Vec<(f64, Point)> = Vec::new();
-        if lazy {
-            explorer.prepare(&others);
-        }
-        for p in others {
-            better.extend(evaluate(explorer, seen, p).filter(|n| n.0 > at.0));
-        }
+        let mut better = evaluate(explorer, seen, others);
+        better.retain(|n| n.0 > at.0);
         better.sort_by(|a, b| b.0.total_cmp(&a.0));
-        better.into_iter().find_map(|(v, p)| explorer.usable(&p).map(|c| (v, c))).unwrap_or(at)
+        better.into_iter().find(|n| explorer.is_usable(&n.1, telling.as_ref())).unwrap_or(at)
     };
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut best: Option<Scored> = None;
+    let mut visited: Vec<Scored> = Vec::new();
     let (mut starts, mut wasted) = (0, 0);
-    for (value, point) in ranked {
+    for start in ranked {
         // A start from which nothing can be climbed is no better than those before it.
-        if starts >= STARTS || wasted > effort || (best.is_some() && seen.len() >= budget) {
+        if starts >= STARTS || wasted > effort || (starts > 0 && seen.len() >= budget) {
             break;
         }
-        let Some(start) = explorer.usable(&point) else {
+        if !explorer.is_usable(&start.1, telling.as_ref()) {
             wasted += 1;
             continue;
-        };
+        }
         starts += 1;
-        let mut at = (value, start);
+        let mut at = start;
+        visited.push(at.clone());
         while seen.len() < budget {
             let before = at.0;
             for d in 0..if cyclic { decisions } else { 0 } {
-                let others = explorer.changes(&at.1.point, d, rng);
+                let others = explorer.changes(&at.1, d, rng);
                 at = step(explorer, &mut seen, at, others);
             }
             if !cyclic {
-                let others = explorer.neighbours(&at.1.point, rng);
+                let others = explorer.neighbours(&at.1, rng);
                 at = step(explorer, &mut seen, at, others);
             }
             if at.0 <= before {
                 break;
             }
-        }
-        if best.as_ref().is_none_or(|b| at.0 > b.0) {
-            best = Some(at);
+            visited.push(at.clone());
         }
     }
-    best.map(|b| b.1)
+    // What is told of a point by its features holds for equal networks, not for all that count as equal.
+    visited.sort_by(|a, b| b.0.total_cmp(&a.0));
+    visited.into_iter().find_map(|(_, p)| explorer.usable(&p))
+}
+
+/// Work on many things, on several cores where it is much.
+fn spread<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    on_cores(things, PER_THREAD, &work).unwrap_or_else(|| things.iter().map(work).collect())
 }
 
 #[cfg(test)]

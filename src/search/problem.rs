@@ -4,6 +4,7 @@
 //! return metrics that hytc has never heard of.
 
 use crate::check::spec::{Dimension, Goal, Pick};
+use crate::space::{Point, SearchSpace};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -204,7 +205,7 @@ pub struct KnownPoint {
 /// Computes [`KnownPoint`]; an error says why the point is no network. Called about a thousand
 /// times a suggestion, up to ten thousand times where decisions are finely graded (a hundred times if no objective
 /// is known and there are [`Features`]), so it should take well under a millisecond. Must be a pure function.
-pub type Known<'a> = dyn Fn(&crate::space::Point) -> Result<KnownPoint, String> + Sync + 'a;
+pub type Known<'a> = dyn Fn(&Point) -> Result<KnownPoint, String> + Sync + 'a;
 
 /// What a point's operators tell the model, on scales where equal distances mean about equal changes.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -227,9 +228,31 @@ impl Sketch {
 }
 
 /// Computes a [`Sketch`], much faster than all that is known: the model then looks at many points and
-/// [`Known`] is called for the few that it likes. `None` where the point is no network. Must be a
-/// pure function, with as many features for every point.
-pub type Features<'a> = dyn Fn(&crate::space::Point) -> Option<Sketch> + Sync + 'a;
+/// [`Known`] is called for the few that it likes. A function is one.
+pub trait Features: Sync {
+    /// The sketch of a point, `None` where it is no network. Must depend on the point alone, with as many
+    /// features for every point.
+    fn sketch(&self, point: &Point) -> Option<Sketch>;
+
+    /// What the study's space repairs a wish to ([`SearchSpace::repair`]), with its sketch, for those who can do
+    /// both at once.
+    fn repaired(
+        &self,
+        space: &dyn SearchSpace,
+        wish: &[Option<u32>],
+        rng: &mut dyn rand::Rng,
+    ) -> Option<(Point, Option<Sketch>)> {
+        let point = space.repair(wish, rng)?;
+        let sketch = self.sketch(&point);
+        Some((point, sketch))
+    }
+}
+
+impl<F: Fn(&Point) -> Option<Sketch> + Sync> Features for F {
+    fn sketch(&self, point: &Point) -> Option<Sketch> {
+        self(point)
+    }
+}
 
 #[cfg(test)]
 mod tests {

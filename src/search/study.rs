@@ -337,7 +337,7 @@ impl<'a> Study<'a> {
 
     /// The same study with a cheap way to the features.
     #[must_use]
-    pub fn with_features(mut self, features: &'a Features<'a>) -> Self {
+    pub fn with_features(mut self, features: &'a dyn Features) -> Self {
         self.explorer.features = Some(features);
         self
     }
@@ -374,7 +374,7 @@ impl<'a> Study<'a> {
             match self.next(number) {
                 Ok(record) => {
                     out.push(record.trial.clone());
-                    self.explorer.taken.insert(record.trial.hash.clone());
+                    self.explorer.take(&record.trial);
                     self.records.push(record);
                 }
                 Err(shortage) if self.records.is_empty() => return Err(StudyError::Infeasible(shortage)),
@@ -497,7 +497,7 @@ impl<'a> Study<'a> {
         if c.known.hash != trial.hash {
             return Err(error("its point is another network than when the journal was written".into()));
         }
-        self.explorer.taken.insert(trial.hash.clone());
+        self.explorer.take(&trial);
         self.again.insert(number);
         self.records.push(Record { trial, known: Arc::new(c.known.clone()), curve, outcome: None });
         Ok(())

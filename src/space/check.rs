@@ -47,7 +47,7 @@ impl Space {
         }
         if !self.coupled.is_empty() {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
-            self.tight = !(0..self.affordable(SAMPLE)).any(|_| self.complete(&[], &mut rng).is_some());
+            self.tight = !(0..self.affordable(SAMPLE)).any(|_| self.complete(&[], &mut rng, &mut super::Deaf).is_some());
         }
         let mut budget = self.affordable(IN_ALL);
         let mut sampled = false;
@@ -125,7 +125,7 @@ impl Space {
         }
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for _ in 0..self.affordable(SAMPLE) {
-            if let Some(p) = self.complete(&[], &mut rng) {
+            if let Some(p) = self.complete(&[], &mut rng, &mut super::Deaf) {
                 self.witness = p;
                 return true;
             }

@@ -172,13 +172,14 @@ impl Operator {
         matches!(self, Operator::Conv | Operator::Linear)
     }
 
-    /// The graph operator for these arguments (by parameter position) and this input; `None` for
+    /// The graph operator for these arguments, each with its parameter's position, and this input; `None` for
     /// `identity`. Shapes are checked later, by [`Op::infer`].
     ///
     /// # Errors
     /// The first argument that is wrong.
-    pub(crate) fn make(self, args: &[Option<Value>], input: Fact) -> Result<Option<Op>, Wrong> {
-        let whole = |i: usize, default: usize| match args.get(i).and_then(Option::as_ref) {
+    pub(crate) fn make(self, args: &[(usize, Value)], input: Fact) -> Result<Option<Op>, Wrong> {
+        let given = |i: usize| args.iter().find(|(at, _)| *at == i).map(|(_, v)| v);
+        let whole = |i: usize, default: usize| match given(i) {
             None => Ok(default),
             Some(Value::Number(x)) if *x >= 1.0 && x.fract() == 0.0 && *x <= f64::from(MOST) => {
                 Ok(*x as usize)
@@ -196,11 +197,11 @@ impl Operator {
                 Err(Wrong::new(i, format!("`{name}` of `{}` is {v}", self.name()), help))
             }
         };
-        let number = |i: usize, default: f64| match args.get(i).and_then(Option::as_ref) {
+        let number = |i: usize, default: f64| match given(i) {
             Some(Value::Number(x)) => *x,
             _ => default,
         };
-        let flag = |i: usize, default: bool| match args.get(i).and_then(Option::as_ref) {
+        let flag = |i: usize, default: bool| match given(i) {
             Some(Value::Bool(b)) => *b,
             _ => default,
         };
@@ -209,7 +210,7 @@ impl Operator {
                 Fact::Map { h, w, .. } => (h, w),
                 _ => (kernel, kernel),
             };
-            let padding = match args.get(i).and_then(Option::as_ref) {
+            let padding = match given(i) {
                 Some(Value::Number(p)) if *p >= 0.0 && p.fract() == 0.0 && *p < 1024.0 => {
                     let p = *p as usize;
                     Padding { top: p, left: p, bottom: p, right: p }
@@ -276,7 +277,7 @@ impl Operator {
             Operator::GlobalAvgPool => Op::GlobalAvgPool,
             Operator::Attention => {
                 let heads = whole(0, 1)?;
-                if args.get(1).is_none_or(Option::is_none) && !channels.is_multiple_of(heads) {
+                if given(1).is_none() && !channels.is_multiple_of(heads) {
                     let m = format!("{heads} heads do not divide {channels} features");
                     let help = format!(
                         "choose among the divisors of {channels}, say `where heads divides ..` in the space, \

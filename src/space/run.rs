@@ -8,7 +8,7 @@ use super::scope::{DecisionId, ScopeId, Scopes};
 use super::value::{BlockValue, Target, Value};
 use crate::codes;
 use crate::diag::Diagnostic;
-use crate::graph::{Fact, NodeId, Op};
+use crate::graph::{Fact, NodeId, Op, ShapeError};
 use crate::source::Span;
 use crate::syntax::ast::{Binary, Unary};
 use std::collections::HashMap;
@@ -29,10 +29,16 @@ impl From<Diagnostic> for Stop {
     }
 }
 
+impl From<Box<Diagnostic>> for Stop {
+    fn from(d: Box<Diagnostic>) -> Self {
+        Stop::Error(d)
+    }
+}
+
 /// Where the operators go.
 pub(crate) trait Sink {
     /// Takes an operator; gives its node and what it computes.
-    fn op(&mut self, op: Op, scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Diagnostic>;
+    fn op(&mut self, op: Op, scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Box<Diagnostic>>;
 }
 
 /// A value on its way: where it comes from, and its shape.
@@ -47,17 +53,13 @@ fn doubtful() -> NodeId {
 }
 
 impl Sink for Shapes {
-    fn op(&mut self, op: Op, _scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Diagnostic> {
-        let mut facts = [Fact::Vector { n: 0 }; 8];
-        let fact = if inputs.len() <= facts.len() {
-            for (f, i) in facts.iter_mut().zip(inputs) {
-                *f = i.1;
-            }
-            op.infer(facts.get(..inputs.len()).unwrap_or(&[]))
-        } else {
-            op.infer(&inputs.iter().map(|i| i.1).collect::<Vec<_>>())
+    fn op(&mut self, op: Op, _scope: &str, span: Span, inputs: &[Flow]) -> Result<Flow, Box<Diagnostic>> {
+        let fact = match inputs {
+            [one] => op.infer(&[one.1]),
+            several => op.infer(&several.iter().map(|i| i.1).collect::<Vec<_>>()),
         };
-        let fact = fact.map_err(|e| Diagnostic::error(codes::SHAPE, span, e.message).help(e.help))?;
+        let wrong = |e: ShapeError| Diagnostic::error(codes::SHAPE, span, e.message).help(e.help);
+        let fact = fact.map_err(|e| Box::new(wrong(e)))?;
         // Behind a mistake if any input is.
         Ok((inputs.iter().map(|i| i.0).max().unwrap_or_default(), fact))
     }
@@ -129,10 +131,8 @@ impl<'a, S: Sink> Run<'a, S> {
         let program = self.program;
         let mut frame: Frame = vec![None; program.slots];
         let context = Context { scope: 0, shared: 0, input: (input, program.input), entry: program.input };
-        let out = match self.body(&program.body, &mut frame, context) {
-            Err(Stop::Error(d)) if d.labels.is_empty() => {
-                return Err(Stop::Error(Box::new(self.located(*d))))
-            }
+        let out = match self.body(&program.body, &mut frame, &context) {
+            Err(Stop::Error(d)) if d.labels.is_empty() => return Err(Stop::Error(self.located(d))),
             other => other?,
         };
         if out.1 != (Fact::Vector { n: program.classes }) {
@@ -144,7 +144,7 @@ impl<'a, S: Sink> Run<'a, S> {
             );
             let d = Diagnostic::error(codes::SHAPE, last(&program.body).unwrap_or(program.span), m)
                 .help("end the space with `global_avg_pool > linear(classes)`");
-            return self.forgive(d, &[out], context, false);
+            return self.forgive(d.into(), &[out], &context, false);
         }
         Ok(out)
     }
@@ -154,56 +154,56 @@ impl<'a, S: Sink> Run<'a, S> {
         (Trace { chosen: self.chosen, guards: self.guards }, self.sink)
     }
 
-    fn body(&mut self, body: &Body, frame: &mut Frame, context: Context) -> Result<Flow, Stop> {
-        let mut at = context;
+    fn body(&mut self, body: &Body, frame: &mut Frame, context: &Context) -> Result<Flow, Stop> {
+        let mut at = *context;
         for s in &body.statements {
             match s {
                 Statement::Let { slot, value } => {
-                    let v = self.expr(value, frame, at)?;
+                    let v = self.expr(value, frame, &at)?;
                     set(frame, *slot, v);
                 }
-                Statement::Chain(c) => at.input = self.chain(c, frame, at)?,
+                Statement::Chain(c) => at.input = self.chain(c, frame, &at)?,
             }
         }
         for c in &body.constraints {
             // A constraint on decisions that do not exist holds.
             let mut absent = false;
             self.absent(c, at.scope, &mut absent);
-            if !absent && self.expr(c, frame, at)? == Value::Bool(false) {
+            if !absent && self.expr(c, frame, &at)? == Value::Bool(false) {
                 return Err(Stop::Constraint);
             }
         }
         Ok(at.input)
     }
 
-    fn chain(&mut self, chain: &[Element], frame: &mut Frame, context: Context) -> Result<Flow, Stop> {
-        let mut at = context;
+    fn chain(&mut self, chain: &[Element], frame: &mut Frame, context: &Context) -> Result<Flow, Stop> {
+        let mut at = *context;
         for e in chain {
-            at.input = self.element(e, frame, at)?;
+            at.input = self.element(e, frame, &at)?;
         }
         Ok(at.input)
     }
 
-    fn enter(&self, at: Context, name: &str) -> Context {
-        Context { scope: self.scopes.child(at.scope, name), shared: self.scopes.child(at.shared, name), ..at }
+    fn enter(&self, at: &Context, name: &str) -> Context {
+        Context { scope: self.scopes.child(at.scope, name), shared: self.scopes.child(at.shared, name), ..*at }
     }
 
-    fn element(&mut self, e: &Element, frame: &mut Frame, outer: Context) -> Result<Flow, Stop> {
-        let at = match &e.label {
-            Some(l) => self.enter(outer, l),
-            None => outer,
-        };
+    fn element(&mut self, e: &Element, frame: &mut Frame, outer: &Context) -> Result<Flow, Stop> {
+        let labelled = e.label.as_ref().map(|l| self.enter(outer, l));
+        let at = labelled.as_ref().unwrap_or(outer);
         match &e.kind {
             ElementKind::Stage(call) => {
-                let value = match self.call_value(call, frame, at) {
-                    Ok(value) => value,
+                if let Some(held) = held(call, frame) {
+                    return self.apply(held.target, &held.args, at, e, call);
+                }
+                match self.args(call, frame, at) {
+                    Ok(args) => self.apply(target(call), &args, at, e, call),
                     Err(Stop::Error(d)) => {
                         let certain = call.args.iter().all(|(_, a)| constant(a));
-                        return self.forgive(*d, &[at.input], at, certain);
+                        self.forgive(d, &[at.input], at, certain)
                     }
-                    Err(stop) => return Err(stop),
-                };
-                self.apply(&value, at, e, call)
+                    Err(stop) => Err(stop),
+                }
             }
             ElementKind::Group(body) => self.body(body, frame, at),
             ElementKind::Residual { condition, body } => {
@@ -222,7 +222,7 @@ impl<'a, S: Sink> Run<'a, S> {
                             "keep width and size in the body, or add only where they are kept: \
                              `residual when stride == 1 and width == in.channels { .. }`",
                         );
-                        return self.forgive(d, &[out, at.input], at, false);
+                        return self.forgive(d.into(), &[out, at.input], at, false);
                     }
                     self.emit(Op::Add, at, e.span, &[out, at.input])
                 } else {
@@ -232,8 +232,8 @@ impl<'a, S: Sink> Run<'a, S> {
             ElementKind::Parallel { join, branches } => {
                 let mut outs = Vec::with_capacity(branches.len());
                 for (label, chain) in branches {
-                    let inner = label.as_ref().map_or(at, |l| self.enter(at, l));
-                    outs.push(self.chain(chain, frame, inner)?);
+                    let inner = label.as_ref().map(|l| self.enter(at, l));
+                    outs.push(self.chain(chain, frame, inner.as_ref().unwrap_or(at))?);
                 }
                 // The operators take a broadcast vector second.
                 if let ([(_, Fact::Vector { .. }), (_, Fact::Map { .. })], Join::Add | Join::Mul) =
@@ -287,12 +287,12 @@ impl<'a, S: Sink> Run<'a, S> {
                         scope: self.scopes.iteration(at.scope, label, i),
                         shared: self.scopes.child(at.shared, label),
                         input: flow,
-                        ..at
+                        ..*at
                     };
                     if let Some(slot) = index {
                         set(frame, *slot, Value::Number((i + 1) as f64));
                     }
-                    flow = self.body(body, frame, inner)?;
+                    flow = self.body(body, frame, &inner)?;
                 }
                 Ok(flow)
             }
@@ -309,8 +309,8 @@ impl<'a, S: Sink> Run<'a, S> {
                 };
                 match branches.get(picked) {
                     Some((label, chain)) => {
-                        let inner = self.enter(self.enter(at, name), label);
-                        self.chain(chain, frame, inner)
+                        let inner = self.enter(&self.enter(at, name), label);
+                        self.chain(chain, frame, &inner)
                     }
                     None => Ok(at.input),
                 }
@@ -325,7 +325,7 @@ impl<'a, S: Sink> Run<'a, S> {
                     None => false,
                 };
                 if on {
-                    self.body(body, frame, self.enter(at, name))
+                    self.body(body, frame, &self.enter(at, name))
                 } else {
                     Ok(at.input)
                 }
@@ -338,30 +338,30 @@ impl<'a, S: Sink> Run<'a, S> {
         }
     }
 
-    fn emit(&mut self, op: Op, at: Context, span: Span, inputs: &[Flow]) -> Result<Flow, Stop> {
+    fn emit(&mut self, op: Op, at: &Context, span: Span, inputs: &[Flow]) -> Result<Flow, Stop> {
         let made = self.sink.op(op, self.scopes.path(at.scope), span, inputs);
         made.or_else(|d| self.forgive(d, inputs, at, false))
     }
 
     /// Points at the line of the spec's own files that led to a mistake inside a block.
-    fn located(&self, mut d: Diagnostic) -> Diagnostic {
+    fn located(&self, mut d: Box<Diagnostic>) -> Box<Diagnostic> {
         let own = |s: Span| s.file != crate::check::PRELUDE_FILE;
         let Some((call, name)) = self.calls.iter().rev().find(|(s, _)| own(*s)) else { return d };
         if own(d.span) {
-            return d.also(*call, format!("in this use of `{name}`"));
+            return d.also(*call, format!("in this use of `{name}`")).into();
         }
         let inner = std::mem::replace(&mut d.span, *call);
-        d.also(inner, "there, in the prelude")
+        d.also(inner, "there, in the prelude").into()
     }
 
     /// Keeps an error in a lenient run, unless it may only follow from an earlier one: `from` flows into
     /// it from behind that, and it is not `certain` whatever flows. Else the run ends with it.
-    fn forgive(&mut self, d: Diagnostic, from: &[Flow], at: Context, certain: bool) -> Result<Flow, Stop> {
+    fn forgive(&mut self, d: Box<Diagnostic>, from: &[Flow], at: &Context, certain: bool) -> Result<Flow, Stop> {
         let d = self.located(d);
         match &mut self.lenient {
             Some(errors) => {
                 if certain || from.iter().all(|f| f.0 != doubtful()) {
-                    errors.push(d);
+                    errors.push(*d);
                 }
                 Ok((doubtful(), at.input.1))
             }
@@ -369,35 +369,28 @@ impl<'a, S: Sink> Run<'a, S> {
         }
     }
 
-    /// The value of a call: its target with evaluated arguments.
-    fn call_value(&mut self, call: &Call, frame: &mut Frame, at: Context) -> Result<BlockValue, Stop> {
-        let target = match call.callee {
-            Callee::Operator(o) => Target::Operator(o),
-            Callee::Block(i) => Target::Block(i),
-            Callee::Slot(slot) => match frame.get(slot) {
-                Some(Some(Value::Block(b))) => return Ok(BlockValue::clone(b)),
-                _ => Target::Operator(Operator::Identity),
-            },
-        };
+    /// The arguments of a call, evaluated.
+    fn args(&mut self, call: &Call, frame: &mut Frame, at: &Context) -> Result<Vec<(usize, Value)>, Stop> {
         let mut args = Vec::with_capacity(call.args.len());
         for (i, e) in &call.args {
             args.push((*i, self.expr(e, frame, at)?));
         }
-        Ok(BlockValue { target, args })
+        Ok(args)
     }
 
     /// Applies an operator or block to the value that flows in; the stage and its call are where.
-    fn apply(&mut self, value: &BlockValue, at: Context, stage: &Element, call: &Call) -> Result<Flow, Stop> {
+    fn apply(
+        &mut self,
+        target: Target,
+        args: &[(usize, Value)],
+        at: &Context,
+        stage: &Element,
+        call: &Call,
+    ) -> Result<Flow, Stop> {
         let span = stage.span;
-        match value.target {
+        match target {
             Target::Operator(op) => {
-                let mut args: [Option<Value>; 8] = Default::default();
-                for (i, v) in &value.args {
-                    if let Some(a) = args.get_mut(*i) {
-                        *a = Some(v.clone());
-                    }
-                }
-                match op.make(&args, at.input.1) {
+                match op.make(args, at.input.1) {
                     Ok(Some(made)) => self.emit(made, at, span, &[at.input]),
                     Ok(None) => Ok(at.input),
                     Err(wrong) => {
@@ -407,17 +400,17 @@ impl<'a, S: Sink> Run<'a, S> {
                         let place = given.map_or(span, |(_, e)| e.span);
                         let certain = !wrong.by_input && given.is_some_and(|(_, e)| constant(e));
                         let d = Diagnostic::error(codes::VALUE, place, wrong.message).help(wrong.help);
-                        self.forgive(d, &[at.input], at, certain)
+                        self.forgive(d.into(), &[at.input], at, certain)
                     }
                 }
             }
             Target::Block(i) => {
                 let Some(block) = self.program.blocks.get(i) else { return Ok(at.input) };
-                let at = if stage.label.is_some() { at } else { self.enter(at, &block.name) };
-                let at = Context { entry: at.input.1, ..at };
+                let inner = if stage.label.is_some() { *at } else { self.enter(at, &block.name) };
+                let at = &Context { entry: at.input.1, ..inner };
                 self.calls.push((span, block.name.clone()));
                 let mut frame: Frame = vec![None; block.slots];
-                for (i, v) in &value.args {
+                for (i, v) in args {
                     set(&mut frame, *i, v.clone());
                 }
                 for (slot, p) in block.params.iter().enumerate() {
@@ -450,7 +443,7 @@ impl<'a, S: Sink> Run<'a, S> {
         Ok(i as usize)
     }
 
-    fn expr(&mut self, e: &Expr, frame: &mut Frame, at: Context) -> Result<Value, Stop> {
+    fn expr(&mut self, e: &Expr, frame: &mut Frame, at: &Context) -> Result<Value, Stop> {
         Ok(match &e.kind {
             ExprKind::Number(x) => Value::Number(*x),
             ExprKind::Bool(b) => Value::Bool(*b),
@@ -486,15 +479,15 @@ impl<'a, S: Sink> Run<'a, S> {
                 let Some(id) = self.scopes.decision(scope, name) else { return Ok(Value::Number(0.0)) };
                 let picked = self.decide(id, options.len())?;
                 let Some((_, option)) = options.get(picked) else { return Ok(Value::Number(0.0)) };
-                let inner = match option_scope(option, self.program) {
-                    Some(target) => self.enter(self.enter(at, name), &target),
-                    None => at,
-                };
-                let value = self.expr(option, frame, inner)?;
+                let inner = option_scope(option, self.program).map(|t| self.enter(&self.enter(at, name), t));
+                let value = self.expr(option, frame, inner.as_ref().unwrap_or(at))?;
                 set(&mut self.values, id, value.clone());
                 value
             }
-            ExprKind::Block(call) => Value::Block(Arc::new(self.call_value(call, frame, at)?)),
+            ExprKind::Block(call) => Value::Block(match held(call, frame) {
+                Some(held) => held,
+                None => Arc::new(BlockValue { target: target(call), args: self.args(call, frame, at)? }),
+            }),
             ExprKind::Decision(_) => {
                 let id = self.scopes.queries.get(&(at.scope, e.span)).copied();
                 id.and_then(|i| self.values.get(i).cloned().flatten()).unwrap_or(Value::Number(0.0))
@@ -502,7 +495,7 @@ impl<'a, S: Sink> Run<'a, S> {
         })
     }
 
-    fn number(&mut self, e: &Expr, frame: &mut Frame, at: Context) -> Result<f64, Stop> {
+    fn number(&mut self, e: &Expr, frame: &mut Frame, at: &Context) -> Result<f64, Stop> {
         match self.expr(e, frame, at)? {
             Value::Number(x) => Ok(x),
             v => {
@@ -523,7 +516,7 @@ impl<'a, S: Sink> Run<'a, S> {
         l: &Expr,
         r: &Expr,
         frame: &mut Frame,
-        at: Context,
+        at: &Context,
         span: Span,
     ) -> Result<Value, Stop> {
         match op {
@@ -577,6 +570,24 @@ impl<'a, S: Sink> Run<'a, S> {
     }
 }
 
+/// The operator or block with arguments that a call's variable holds.
+fn held(call: &Call, frame: &Frame) -> Option<Arc<BlockValue>> {
+    let Callee::Slot(slot) = call.callee else { return None };
+    match frame.get(slot) {
+        Some(Some(Value::Block(b))) => Some(b.clone()),
+        _ => None,
+    }
+}
+
+/// What a call applies, unless a variable holds it.
+fn target(call: &Call) -> Target {
+    match call.callee {
+        Callee::Operator(o) => Target::Operator(o),
+        Callee::Block(i) => Target::Block(i),
+        Callee::Slot(_) => Target::Operator(Operator::Identity),
+    }
+}
+
 /// The last element of a body, where its result comes from.
 fn last(body: &Body) -> Option<Span> {
     body.statements.iter().rev().find_map(|s| match s {
@@ -605,11 +616,11 @@ fn set<T>(all: &mut [Option<T>], at: usize, value: T) {
 }
 
 /// The name under which the decisions inside an alternative stand: the block's or operator's.
-pub(crate) fn option_scope(option: &Expr, program: &Program) -> Option<Arc<str>> {
+pub(crate) fn option_scope<'a>(option: &Expr, program: &'a Program) -> Option<&'a str> {
     let ExprKind::Block(call) = &option.kind else { return None };
     match call.callee {
-        Callee::Operator(o) => Some(o.name().into()),
-        Callee::Block(i) => program.blocks.get(i).map(|b| b.name.clone()),
+        Callee::Operator(o) => Some(o.name()),
+        Callee::Block(i) => program.blocks.get(i).map(|b| &*b.name),
         Callee::Slot(_) => None,
     }
 }

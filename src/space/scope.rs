@@ -15,9 +15,41 @@ pub(crate) type DecisionId = usize;
 pub(crate) struct Scope {
     /// `space.local[1]`
     pub(crate) path: String,
-    children: HashMap<Arc<str>, ScopeId>,
-    iterations: HashMap<Arc<str>, Vec<ScopeId>>,
-    decisions: HashMap<Arc<str>, DecisionId>,
+    children: Names<ScopeId>,
+    iterations: Names<Vec<ScopeId>>,
+    decisions: Names<DecisionId>,
+}
+
+/// Values by name, in the order of names: there are few in a scope, and every run looks many up.
+#[derive(Debug, Clone)]
+struct Names<T>(Vec<(Arc<str>, T)>);
+
+impl<T> Default for Names<T> {
+    fn default() -> Self {
+        Names(Vec::new())
+    }
+}
+
+impl<T> Names<T> {
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(n, _)| (**n).cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&T> {
+        self.0.get(self.place(name).ok()?).map(|(_, value)| value)
+    }
+
+    /// The value of a name, a new one if it has none.
+    fn entry(&mut self, name: &Arc<str>) -> Option<&mut T>
+    where
+        T: Default,
+    {
+        let place = self.place(name).unwrap_or_else(|place| {
+            self.0.insert(place, (name.clone(), T::default()));
+            place
+        });
+        self.0.get_mut(place).map(|(_, value)| value)
+    }
 }
 
 /// A decision, with what only the space needs to know.
@@ -77,8 +109,8 @@ impl Scopes {
         let id = self.scopes.len();
         let path = format!("{}.{name}", self.path(parent));
         self.scopes.push(Scope { path, ..Scope::default() });
-        if let Some(p) = self.scopes.get_mut(parent) {
-            p.children.insert(name.clone(), id);
+        if let Some(child) = self.scopes.get_mut(parent).and_then(|p| p.children.entry(name)) {
+            *child = id;
         }
         id
     }
@@ -90,8 +122,8 @@ impl Scopes {
         let id = self.scopes.len();
         let path = format!("{}.{name}[{}]", self.path(parent), i + 1);
         self.scopes.push(Scope { path, ..Scope::default() });
-        if let Some(p) = self.scopes.get_mut(parent) {
-            p.iterations.entry(name.clone()).or_default().push(id);
+        if let Some(ids) = self.scopes.get_mut(parent).and_then(|p| p.iterations.entry(name)) {
+            ids.push(id);
         }
         id
     }
@@ -112,8 +144,8 @@ impl Scopes {
         let path = format!("{}.{name}", self.path(scope));
         self.infos.push(DecisionInfo { path, values, kind });
         self.decisions.push(decision);
-        if let Some(s) = self.scopes.get_mut(scope) {
-            s.decisions.insert(name.clone(), id);
+        if let Some(decision) = self.scopes.get_mut(scope).and_then(|s| s.decisions.entry(name)) {
+            *decision = id;
         }
         (id, None)
     }

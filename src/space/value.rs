@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 /// A value of the language.
 #[derive(Debug, Clone, PartialEq)]
+// Moved as whole words: runs of a space do little else.
+#[repr(u64)]
 pub(crate) enum Value {
     Number(f64),
     Bool(bool),

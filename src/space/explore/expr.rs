@@ -119,7 +119,7 @@ impl Explorer<'_> {
                     let inner = match option_scope(option, self.program) {
                         Some(target) => {
                             let named = self.enter(at, name);
-                            self.enter(&named, &target)
+                            self.enter(&named, &target.into())
                         }
                         None => at.clone(),
                     };

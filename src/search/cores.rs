@@ -1,0 +1,59 @@
+//! Work spread over the cores of the machine, with results that do not depend on how many there are.
+
+/// Work on many things, spread over the cores, with at least `each` for every thread; `None` if that is but one
+/// thread. The results are in order.
+pub(super) fn on_cores<T: Sync, R: Send>(
+    things: &[T],
+    each: usize,
+    work: impl Fn(&T) -> R + Sync,
+) -> Option<Vec<R>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = cores.min(things.len() / each);
+    if threads < 2 {
+        return None;
+    }
+    let all = |part: &[T]| part.iter().map(&work).collect::<Vec<R>>();
+    Some(std::thread::scope(|scope| {
+        let parts = things.chunks(things.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|part| scope.spawn(|| all(part))).collect();
+        running.into_iter().flat_map(|r| r.join().unwrap_or_else(|e| std::panic::resume_unwind(e))).collect()
+    }))
+}
+
+/// Random numbers that tell whether any was asked for: so many. Work that gets by without does the same on
+/// another thread as in its turn.
+pub(super) struct Tripwire(u64);
+
+impl Tripwire {
+    /// Nothing was asked for.
+    pub(super) fn new() -> Tripwire {
+        Tripwire(0)
+    }
+
+    /// Whether anything was.
+    pub(super) fn tripped(&self) -> bool {
+        self.0 > 0
+    }
+}
+
+impl rand::TryRng for Tripwire {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        self.try_next_u64().map(|v| (v >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        // Never the same for long: some who ask go on until they like what they get.
+        self.0 += 1;
+        Ok(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9))
+    }
+
+    fn try_fill_bytes(&mut self, to: &mut [u8]) -> Result<(), Self::Error> {
+        for part in to.chunks_mut(8) {
+            let bytes = self.try_next_u64()?.to_le_bytes();
+            part.iter_mut().zip(bytes).for_each(|(t, b)| *t = b);
+        }
+        Ok(())
+    }
+}
