@@ -46,7 +46,7 @@ pub(super) fn pack(items: &[Item], steps: usize) -> Packing {
         }
     }
     let lower_bound = live.iter().copied().max().unwrap_or(0);
-    let (order, mut best) = greedy(items);
+    let (order, mut best) = greedy(items, lower_bound);
     if best.1 > lower_bound {
         improve(items, order, &mut best, lower_bound);
     }
@@ -65,8 +65,9 @@ fn span<'a>(table: &'a mut [usize], item: &Item) -> impl Iterator<Item = &'a mut
 /// Offsets, and the end of the highest item.
 type Placed = (Vec<usize>, usize);
 
-/// The best of several orders, each item at the lowest place that is free; with the order.
-fn greedy(items: &[Item]) -> (Vec<usize>, Placed) {
+/// The best of several orders, each item at the lowest place that is free; with the order. The first that
+/// reaches the lower bound is as good as any.
+fn greedy(items: &[Item], lower_bound: usize) -> (Vec<usize>, Placed) {
     type Key = fn(&Item) -> [usize; 3];
     let orders: [Key; 6] = [
         |i| [usize::MAX - i.bytes, i.first, i.last],
@@ -83,6 +84,9 @@ fn greedy(items: &[Item]) -> (Vec<usize>, Placed) {
         let found = first_fit(items, &order);
         if best.as_ref().is_none_or(|(_, b)| found.1 < b.1) {
             best = Some((order, found));
+        }
+        if best.as_ref().is_some_and(|(_, b)| b.1 == lower_bound) {
+            break;
         }
     }
     best.unwrap_or_default()

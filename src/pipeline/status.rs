@@ -37,8 +37,7 @@ pub fn status(project: &Project, watch: &dyn Watch) -> Result<Status, PipelineEr
     let settings = Settings::from_spec(spec, project.checked.space.decisions(), seed_points);
     let known_of = |p: &Point| project.known_point(p);
     let known_of: &Known<'_> = &known_of;
-    let mut study =
-        Study::new(&project.checked.space, known_of, problem, settings).with_features(project);
+    let mut study = Study::new(&project.checked.space, known_of, problem, settings).with_features(project);
     journal::view(&project.study_path().join("journal.jsonl"), &mut study, &identity(project))?;
     Ok(Status {
         algorithm: spec.algorithm.name().to_owned(),

@@ -128,3 +128,39 @@ fn end(stages: &mut [[f64; 3]; STAGES], convolution: Option<(usize, f64)>, place
 fn log2(n: usize) -> f64 {
     (n.max(1) as f64).log2()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    #[test]
+    fn a_wish_repaired_in_one_run_has_the_point_and_the_features_of_two() {
+        for (name, text) in [
+            ("fashion.hyt", include_str!("../../specs/fashion.hyt")),
+            ("hytnas.hyt", include_str!("../../specs/hytnas.hyt")),
+        ] {
+            let project = Project::from_text(std::path::Path::new(name), text.to_owned()).unwrap();
+            let space = &project.checked.space;
+            let decisions = space.decisions();
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let mut refused = 0;
+            for _ in 0..200 {
+                // A value in five is open; some break the constraints and are let go of.
+                let wish: Vec<Option<u32>> = decisions
+                    .iter()
+                    .map(|d| rng.random_bool(0.8).then(|| rng.random_range(0..d.values.len() as u32)))
+                    .collect();
+                let mut other = rng.clone();
+                let point = space.repair(&wish, &mut rng);
+                let expected = point.map(|p| (p.clone(), project.features(&p)));
+                assert_eq!(project.repaired(space, &wish, &mut other), expected, "{name}: {wish:?}");
+                assert_eq!(rng, other, "as many numbers are drawn");
+                let kept = |(p, _): &(Point, _)| p.0.iter().zip(&wish).all(|(p, w)| w.is_none() || p == w);
+                refused += usize::from(!expected.as_ref().is_some_and(kept));
+            }
+            assert!(refused > 0 || !text.contains("where "), "{name}: some wishes must break constraints");
+        }
+    }
+}

@@ -208,7 +208,8 @@ impl<'a> Explorer<'a> {
     pub fn look_ahead(&mut self, points: &[Point]) {
         let missing: Vec<&Point> = points.iter().filter(|p| !self.cache.contains_key(*p)).collect();
         let found = on_cores(&missing, 1, |p| (self.known)(p)).unwrap_or_default();
-        let found: Vec<(Point, Result<KnownPoint, String>)> = missing.into_iter().cloned().zip(found).collect();
+        let found: Vec<(Point, Result<KnownPoint, String>)> =
+            missing.into_iter().cloned().zip(found).collect();
         found.into_iter().for_each(|(point, known)| drop(self.remember(&point, known)));
     }
 

@@ -231,7 +231,8 @@ impl Sketch {
 /// [`Known`] is called for the few that it likes. A function is one.
 pub trait Features: Sync {
     /// The sketch of a point, `None` where it is no network. Must depend on the point alone, with as many
-    /// features for every point.
+    /// features for every point. Networks that count as equal ([`KnownPoint::hash`]) should have the same: a point
+    /// is taken to be new while the acquisition climbs if no trial has its features.
     fn sketch(&self, point: &Point) -> Option<Sketch>;
 
     /// What the study's space repairs a wish to ([`SearchSpace::repair`]), with its sketch, for those who can do

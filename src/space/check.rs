@@ -47,7 +47,8 @@ impl Space {
         }
         if !self.coupled.is_empty() {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
-            self.tight = !(0..self.affordable(SAMPLE)).any(|_| self.complete(&[], &mut rng, &mut super::Deaf).is_some());
+            self.tight = !(0..self.affordable(SAMPLE))
+                .any(|_| self.complete(&[], &mut rng, &mut super::Deaf).is_some());
         }
         let mut budget = self.affordable(IN_ALL);
         let mut sampled = false;

@@ -185,7 +185,11 @@ impl<'a, S: Sink> Run<'a, S> {
     }
 
     fn enter(&self, at: &Context, name: &str) -> Context {
-        Context { scope: self.scopes.child(at.scope, name), shared: self.scopes.child(at.shared, name), ..*at }
+        Context {
+            scope: self.scopes.child(at.scope, name),
+            shared: self.scopes.child(at.shared, name),
+            ..*at
+        }
     }
 
     fn element(&mut self, e: &Element, frame: &mut Frame, outer: &Context) -> Result<Flow, Stop> {
@@ -356,7 +360,13 @@ impl<'a, S: Sink> Run<'a, S> {
 
     /// Keeps an error in a lenient run, unless it may only follow from an earlier one: `from` flows into
     /// it from behind that, and it is not `certain` whatever flows. Else the run ends with it.
-    fn forgive(&mut self, d: Box<Diagnostic>, from: &[Flow], at: &Context, certain: bool) -> Result<Flow, Stop> {
+    fn forgive(
+        &mut self,
+        d: Box<Diagnostic>,
+        from: &[Flow],
+        at: &Context,
+        certain: bool,
+    ) -> Result<Flow, Stop> {
         let d = self.located(d);
         match &mut self.lenient {
             Some(errors) => {

@@ -75,6 +75,40 @@ fn decisions_are_shown_by_what_they_do_to_the_network() {
     assert_eq!(Design::new(&mut explorer, &problem(3000.0), &filling).unwrap().points, design.points);
 }
 
+#[test]
+fn a_network_with_a_trial_is_not_usable_and_no_other_is_built_to_see_that() {
+    let toy = Toy::new();
+    let (features, known) = (|p: &Point| Some(sketch(&toy, p)), |p: &Point| known(&toy, p));
+    let mut open = unknown();
+    open.limits.clear();
+    let mut explorer = Explorer::new(&toy, &known, open.clone());
+    explorer.features = Some(&features);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let points: Vec<Point> = (0..60).map(|_| toy.sample(&mut rng)).collect();
+    for point in &points[..20] {
+        let hash = explorer.look(point).unwrap().known.hash.clone();
+        explorer.taken.insert(hash, point.clone());
+    }
+    let usable: Vec<bool> = points.iter().map(|p| explorer.usable(p).is_some()).collect();
+    assert!(usable[..20].iter().all(|u| !u) && usable[20..].iter().any(|u| *u));
+
+    let taken = explorer.taken.clone();
+    let mut explorer = Explorer::new(&toy, &known, open);
+    explorer.features = Some(&features);
+    explorer.taken = taken;
+    let telling = explorer.telling().unwrap();
+    let found: Vec<bool> = points.iter().map(|p| explorer.is_usable(p, Some(&telling))).collect();
+    // The toy's networks are equal at some points with other features: those are told apart later.
+    assert!(found[..20].iter().all(|f| !f) && found.iter().zip(&usable).all(|(f, u)| *f || !u));
+    let unlike = points.iter().filter(|p| points[..20].iter().all(|t| sketch(&toy, t) != sketch(&toy, p)));
+    assert_eq!(explorer.calls, 60 - unlike.count());
+    assert!(explorer.calls < 60);
+
+    // Where a known value has a limit, the network must be looked at.
+    let limited = Explorer::new(&toy, &known, unknown());
+    assert!(limited.telling().is_none());
+}
+
 /// A value that constraints refuse is repaired by changing others: that is no effect of the decision.
 #[test]
 fn what_constraints_change_is_no_effect() {
