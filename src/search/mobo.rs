@@ -6,16 +6,17 @@ use super::cores::on_cores;
 use super::covariance::{Group, Hyper, Shape};
 use super::design::Design;
 use super::ehvi::{Improvement, Marginal};
-use super::explore::{fine, Candidate, Explorer};
+use super::explore::{Candidate, Explorer};
 use super::front::{infer_reference, non_dominated};
 use super::gp::Observations;
+use super::maximise::maximise;
 use super::model::{is_forest, Model};
 use super::problem::{KnownPoint, Problem};
 use super::study::{results, Record, Settings};
 use crate::check::spec;
 use crate::space::Point;
-use rand::{Rng, RngExt};
-use std::collections::{BTreeMap, HashSet};
+use rand::Rng;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Observations used at most to fit hyperparameters: 250 tell as much as 500, eight times faster.
@@ -23,10 +24,6 @@ const FIT_AT_MOST: usize = 250;
 /// With more, the shape and a start are found on part of them: a fit costs the cube of their number, and is
 /// done six times for these, once for all.
 const SHAPE_AT_MOST: usize = 120;
-/// Starts of the local search.
-const STARTS: usize = 6;
-/// How many times more points are looked at where all decisions are finely graded, less one.
-const FINE_EFFORT: usize = 9;
 
 /// The name of the model of success: 1 for a trial with a result, 0 for a failed one.
 const SUCCESS: &str = "\0success";
@@ -45,6 +42,27 @@ pub(super) struct Foretold {
     pub(super) result: f64,
     pub(super) mean: f64,
     pub(super) sd: f64,
+}
+
+/// A quantity that has to be modelled.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Modelled<'a> {
+    pub(super) name: &'a str,
+    /// More is better.
+    pub(super) maximize: bool,
+    /// Its logarithm may be modelled instead, which cannot reach a limit that is not positive.
+    pub(super) positive: bool,
+}
+
+/// Results of a quantity.
+#[derive(Clone, Copy)]
+pub(super) struct Results<'a> {
+    pub(super) of: Modelled<'a>,
+    /// Coordinates of the points, in these groups of columns.
+    pub(super) x: &'a [Vec<f64>],
+    pub(super) groups: &'a [Group],
+    /// What came out at them, in its own units.
+    pub(super) raw: &'a [f64],
 }
 
 /// The model of one quantity, in its own units.
@@ -125,23 +143,16 @@ impl Mobo {
         Mobo { surrogate, ..Mobo::default() }
     }
 
-    fn surrogate(
-        &mut self,
-        name: &str,
-        maximize: bool,
-        x: &[Vec<f64>],
-        positive: bool,
-        raw: &[f64],
-        groups: &[Group],
-    ) -> Option<Surrogate> {
-        if let Some(fitted) = self.refit(name, maximize, x, positive, raw, groups) {
-            self.fitted.insert(name.to_owned(), fitted);
+    fn surrogate(&mut self, results: &Results) -> Option<Surrogate> {
+        let Results { of, x, raw, groups } = *results;
+        if let Some(fitted) = self.refit(results) {
+            self.fitted.insert(of.name.to_owned(), fitted);
         }
         let forest = is_forest(self.surrogate, raw.len());
-        let v = tamed(name, maximize, raw);
-        let (log, hyper) = match self.fitted.get(name).filter(|_| !forest) {
+        let v = tamed(of, raw);
+        let (log, hyper) = match self.fitted.get(of.name).filter(|_| !forest) {
             Some((_, log, hyper)) => (*log, Some(hyper)),
-            None => (positive && !maximize && spans_orders(&v), None),
+            None => (of.positive && !of.maximize && spans_orders(&v), None),
         };
         // A later result may have no logarithm.
         let log = log && v.iter().all(|v| *v > 0.0);
@@ -153,24 +164,17 @@ impl Mobo {
     }
 
     /// New hyperparameters of a quantity, where it is time for them.
-    fn refit(
-        &self,
-        name: &str,
-        maximize: bool,
-        x: &[Vec<f64>],
-        positive: bool,
-        raw: &[f64],
-        groups: &[Group],
-    ) -> Option<(usize, bool, Hyper)> {
+    fn refit(&self, results: &Results) -> Option<(usize, bool, Hyper)> {
+        let Results { of, x, raw, groups } = *results;
         let at = fit_point(raw.len());
-        let stale = self.fitted.get(name).is_none_or(|(n, ..)| *n != at);
+        let stale = self.fitted.get(of.name).is_none_or(|(n, ..)| *n != at);
         if !stale || is_forest(self.surrogate, raw.len()) {
             return None;
         }
-        let v = tamed(name, maximize, &raw[..at]);
+        let v = tamed(of, &raw[..at]);
         let xs: Vec<Vec<f64>> = evenly(at, FIT_AT_MOST).map(|i| x[i].clone()).collect();
         let vs: Vec<f64> = evenly(at, FIT_AT_MOST).map(|i| v[i]).collect();
-        let log = positive && !maximize && prefers_log(&xs, &vs, groups);
+        let log = of.positive && !of.maximize && prefers_log(&xs, &vs, groups);
         let t: Vec<f64> = if log { vs.iter().map(|v| v.ln()).collect() } else { vs };
         let (mean, sd) = standardise(&t);
         let y: Vec<f64> = t.iter().map(|v| (v - mean) / sd).collect();
@@ -179,18 +183,10 @@ impl Mobo {
 
     /// Each result with what a model of all others foretells of it, both standardised (noise
     /// included). The first value says whether logarithms are modelled.
-    pub(super) fn foretell(
-        &mut self,
-        name: &str,
-        maximize: bool,
-        x: &[Vec<f64>],
-        positive: bool,
-        raw: &[f64],
-        groups: &[Group],
-    ) -> Option<(bool, Vec<Foretold>)> {
-        let model = self.surrogate(name, maximize, x, positive, raw, groups)?;
-        let mut v = raw.to_vec();
-        tame(&mut v, maximize);
+    pub(super) fn foretell(&mut self, results: &Results) -> Option<(bool, Vec<Foretold>)> {
+        let model = self.surrogate(results)?;
+        let mut v = results.raw.to_vec();
+        tame(&mut v, results.of.maximize);
         let y: Vec<f64> =
             v.iter().map(|v| (if model.log { v.ln() } else { *v } - model.mean) / model.sd).collect();
         let out = model.model.leave_one_out(&y);
@@ -226,23 +222,18 @@ impl Mobo {
         let encode = |r: &Record| explorer.encode(encoder, &r.trial.point, Some(&r.known));
         let mut x: Vec<Vec<f64>> = done.iter().map(|r| encode(r)).collect::<Option<_>>()?;
         let modelled = modelled(problem);
-        let names: Vec<(&str, bool)> = modelled.iter().map(|(n, m, _)| (*n, *m)).collect();
         let mut raw: Vec<Vec<f64>> = Vec::new();
-        for (name, _) in &names {
-            raw.push(done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?);
+        for of in &modelled {
+            raw.push(done.iter().map(|r| r.estimate(of.name)).collect::<Option<Vec<f64>>>()?);
         }
+        let each: Vec<Results> =
+            modelled.iter().zip(&raw).map(|(of, raw)| Results { of: *of, x: &x, groups, raw }).collect();
         // Hyperparameters of quantities do not depend on each other; on one core `surrogate` sees to them.
-        let each: Vec<_> = modelled.iter().zip(&raw).collect();
-        let refit = on_cores(&each, 1, |((name, maximize, positive), v)| {
-            self.refit(name, *maximize, &x, *positive, v, groups)
-        });
-        for ((name, _), fitted) in names.iter().zip(refit.unwrap_or_default()) {
-            self.fitted.extend(fitted.map(|f| ((*name).to_owned(), f)));
+        let refit = on_cores(&each, 1, |results| self.refit(results));
+        for (of, fitted) in modelled.iter().zip(refit.unwrap_or_default()) {
+            self.fitted.extend(fitted.map(|f| (of.name.to_owned(), f)));
         }
-        let mut models: Vec<Surrogate> = Vec::new();
-        for ((name, maximize, positive), v) in modelled.iter().zip(&raw) {
-            models.push(self.surrogate(name, *maximize, &x, *positive, v, groups)?);
-        }
+        let mut models: Vec<Surrogate> = each.iter().map(|r| self.surrogate(r)).collect::<Option<_>>()?;
         // Pending trials: believed to give what is expected.
         let pending: Vec<&Record> = hidden.iter().collect();
         if !pending.is_empty() {
@@ -252,11 +243,11 @@ impl Mobo {
             }
             x.extend(xs);
             let mut believed = Vec::new();
-            for (((name, maximize), v), old) in names.iter().zip(&raw).zip(&models) {
+            for ((of, v), old) in modelled.iter().zip(&raw).zip(&models) {
                 let forest = is_forest(self.surrogate, done.len());
-                let hyper = self.fitted.get(*name).filter(|_| !forest).map(|f| &f.2);
+                let hyper = self.fitted.get(of.name).filter(|_| !forest).map(|f| &f.2);
                 let mut v = v.clone();
-                tame(&mut v, *maximize);
+                tame(&mut v, of.maximize);
                 let y: Vec<f64> =
                     v.iter().map(|v| (if old.log { v.ln() } else { *v } - old.mean) / old.sd).collect();
                 believed.push(Surrogate {
@@ -274,12 +265,13 @@ impl Mobo {
         let success = if told.len() > done.len() {
             let x: Vec<Vec<f64>> = told.iter().map(|r| encode(r)).collect::<Option<_>>()?;
             let labels: Vec<f64> = told.iter().map(|r| f64::from(u8::from(r.has_estimate()))).collect();
-            self.surrogate(SUCCESS, true, &x, false, &labels, groups)
+            let of = Modelled { name: SUCCESS, maximize: true, positive: false };
+            self.surrogate(&Results { of, x: &x, groups, raw: &labels })
         } else {
             None
         };
 
-        let goal = Goal { problem, names: &names, models: &models, success };
+        let goal = Goal { problem, modelled: &modelled, models: &models, success };
         // What the models hold of the trials themselves, so that noise does not make a front.
         let all: Vec<&Record> = done.iter().copied().chain(pending).collect();
         let beliefs: Vec<(Vec<f64>, f64)> = all
@@ -317,16 +309,15 @@ impl Mobo {
     }
 }
 
-/// What has to be modelled: name, whether more is better, and whether its logarithm may be modelled
-/// instead (a logarithm cannot reach a limit that is not positive).
-pub(super) fn modelled(problem: &Problem) -> Vec<(&str, bool, bool)> {
-    let objectives = problem.objectives.iter().filter(|o| !o.known).map(|o| (o.name.as_str(), o.maximize));
-    let limits = problem.limits.iter().filter(|l| !l.known).map(|l| (l.name.as_str(), l.at_least));
-    let mut out: Vec<(&str, bool, bool)> = Vec::new();
-    for (name, more) in objectives.chain(limits) {
-        if !out.iter().any(|(n, ..)| *n == name) {
-            let positive = !problem.limits.iter().any(|l| l.name == name && l.limit <= 0.0);
-            out.push((name, more, positive));
+/// What has to be modelled.
+pub(super) fn modelled(problem: &Problem) -> Vec<Modelled<'_>> {
+    let objectives = problem.objectives.iter().filter(|o| !o.known).map(|o| (&o.name, o.maximize));
+    let limits = problem.limits.iter().filter(|l| !l.known).map(|l| (&l.name, l.at_least));
+    let mut out: Vec<Modelled> = Vec::new();
+    for (name, maximize) in objectives.chain(limits) {
+        if !out.iter().any(|m| m.name == name) {
+            let positive = !problem.limits.iter().any(|l| l.name == *name && l.limit <= 0.0);
+            out.push(Modelled { name, maximize, positive });
         }
     }
     out
@@ -352,7 +343,7 @@ fn prefers_log(x: &[Vec<f64>], v: &[f64], groups: &[Group]) -> bool {
 
 struct Goal<'m> {
     problem: &'m Problem,
-    names: &'m [(&'m str, bool)],
+    modelled: &'m [Modelled<'m>],
     models: &'m [Surrogate],
     /// Where some trial failed.
     success: Option<Surrogate>,
@@ -360,7 +351,7 @@ struct Goal<'m> {
 
 impl Goal<'_> {
     fn model(&self, name: &str) -> Option<&Surrogate> {
-        self.names.iter().position(|(n, _)| *n == name).and_then(|i| self.models.get(i))
+        self.modelled.iter().position(|m| m.name == name).and_then(|i| self.models.get(i))
     }
 
     /// What is believed of each objective, as costs.
@@ -422,124 +413,13 @@ impl Goal<'_> {
     }
 }
 
-/// A point with its score.
-type Scored = (f64, Point);
-
-/// So many points that scoring them takes about ten times as long as the start of a thread.
-const PER_THREAD: usize = 20;
-
 /// Results without those far on the bad side; whether a trial succeeded is taken as it is.
-fn tamed(name: &str, maximize: bool, raw: &[f64]) -> Vec<f64> {
+fn tamed(of: Modelled, raw: &[f64]) -> Vec<f64> {
     let mut v = raw.to_vec();
-    if name != SUCCESS {
-        tame(&mut v, maximize);
+    if of.name != SUCCESS {
+        tame(&mut v, of.maximize);
     }
     v
-}
-
-/// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then ascent over
-/// one-decision changes from the best few, as far as the effort goes: steepest ascent, or cyclic coordinate ascent
-/// (each decision in turn to the best of the values tried) where most decisions are finely graded and have many
-/// neighbours. If `lazy`, points are scored by their features first, and what is known of them computed for those
-/// only that would be taken.
-pub(super) fn maximise(
-    explorer: &mut Explorer,
-    design: &Design,
-    elite: &[Point],
-    effort: usize,
-    lazy: bool,
-    score: impl Fn(&[f64], Option<&KnownPoint>) -> f64 + Sync,
-    rng: &mut dyn Rng,
-) -> Option<Arc<Candidate>> {
-    let decisions = explorer.space.decisions().len();
-    let finely_graded = fine(explorer.space.decisions());
-    let cyclic = 2 * finely_graded > decisions;
-    // Points that differ by a hair are many, and cheap to score.
-    let effort = effort * (1 + FINE_EFFORT * finely_graded / decisions.max(1));
-    let mut seen: HashSet<Point> = HashSet::new();
-    let free = |c: &Candidate| !explorer.taken.contains_key(&c.known.hash);
-    let pool: Vec<&(Arc<Candidate>, Vec<f64>)> =
-        design.pool.iter().filter(|(c, _)| free(c) && seen.insert(c.point.clone())).collect();
-    let scores = spread(&pool, |(c, x)| score(x, Some(&c.known)));
-    let mut ranked: Vec<Scored> = scores.into_iter().zip(pool.iter().map(|(c, _)| c.point.clone())).collect();
-    // Counts points, not calls: a resumed study has not cached what its predecessor had.
-    let budget = seen.len() + effort;
-    let telling = if lazy { explorer.telling() } else { None };
-    // Scores of those that have not been looked at.
-    let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, points: Vec<Point>| -> Vec<Scored> {
-        let fresh: Vec<Point> = points.into_iter().filter(|p| seen.insert(p.clone())).collect();
-        if !lazy {
-            explorer.look_ahead(&fresh);
-        }
-        let place = |p: Point| {
-            let candidate = if lazy { None } else { Some(explorer.usable(&p)?) };
-            let known = candidate.as_ref().map(|c| &c.known);
-            Some((explorer.encode(&design.encoder, &p, known)?, p, candidate))
-        };
-        let places: Vec<_> = fresh.into_iter().filter_map(place).collect();
-        let scores = spread(&places, |(x, _, c)| score(x, c.as_ref().map(|c| &c.known)));
-        scores.into_iter().zip(places.into_iter().map(|(_, p, _)| p)).collect()
-    };
-    let mut drawn: Vec<Point> = Vec::new();
-    for t in 0..effort / 3 {
-        let pick = |rng: &mut dyn Rng| elite.get(rng.random_range(0..elite.len().max(1)));
-        let point = match (t % 8, pick(rng)) {
-            (0, _) | (_, None) => Some(explorer.space.sample(rng)),
-            (1..=4, Some(p)) => explorer.mutate(p, 1.5 / p.0.len().max(1) as f64, rng),
-            (5, Some(p)) => explorer.mutate(p, 5.0 / p.0.len().max(1) as f64, rng),
-            (_, Some(a)) => {
-                pick(rng).and_then(|b| explorer.cross(a, b, rng)).and_then(|c| explorer.mutate(&c, 0.0, rng))
-            }
-        };
-        drawn.extend(point);
-    }
-    ranked.extend(evaluate(explorer, &mut seen, drawn));
-    // From a point to the best of some others that has not been scored yet and is better.
-    let step = |explorer: &mut Explorer, seen: &mut HashSet<Point>, at: Scored, others: Vec<Point>| {
-        let mut better = evaluate(explorer, seen, others);
-        better.retain(|n| n.0 > at.0);
-        better.sort_by(|a, b| b.0.total_cmp(&a.0));
-        better.into_iter().find(|n| explorer.is_usable(&n.1, telling.as_ref())).unwrap_or(at)
-    };
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut visited: Vec<Scored> = Vec::new();
-    let (mut starts, mut wasted) = (0, 0);
-    for start in ranked {
-        // A start from which nothing can be climbed is no better than those before it.
-        if starts >= STARTS || wasted > effort || (starts > 0 && seen.len() >= budget) {
-            break;
-        }
-        if !explorer.is_usable(&start.1, telling.as_ref()) {
-            wasted += 1;
-            continue;
-        }
-        starts += 1;
-        let mut at = start;
-        visited.push(at.clone());
-        while seen.len() < budget {
-            let before = at.0;
-            for d in 0..if cyclic { decisions } else { 0 } {
-                let others = explorer.changes(&at.1, d, rng);
-                at = step(explorer, &mut seen, at, others);
-            }
-            if !cyclic {
-                let others = explorer.neighbours(&at.1, rng);
-                at = step(explorer, &mut seen, at, others);
-            }
-            if at.0 <= before {
-                break;
-            }
-            visited.push(at.clone());
-        }
-    }
-    // What is told of a point by its features holds for equal networks, not for all that count as equal.
-    visited.sort_by(|a, b| b.0.total_cmp(&a.0));
-    visited.into_iter().find_map(|(_, p)| explorer.usable(&p))
-}
-
-/// Work on many things, on several cores where it is much.
-fn spread<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    on_cores(things, PER_THREAD, &work).unwrap_or_else(|| things.iter().map(work).collect())
 }
 
 #[cfg(test)]

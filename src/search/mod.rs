@@ -23,6 +23,7 @@ pub mod gp;
 pub mod journal;
 mod lbfgs;
 mod local;
+mod maximise;
 mod mobo;
 mod model;
 mod nsga2;

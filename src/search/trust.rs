@@ -1,7 +1,7 @@
 //! What a study's models and its use of the budget are worth.
 
 use super::design::Design;
-use super::mobo::{modelled, Foretold, Mobo};
+use super::mobo::{modelled, Foretold, Mobo, Results};
 use super::study::{results, Outcome, Record, Source, Study};
 use serde::Serialize;
 
@@ -63,17 +63,17 @@ impl Study<'_> {
         let mut mobo = Mobo::new(self.settings.surrogate);
         modelled(&self.problem)
             .into_iter()
-            .filter_map(|(name, maximize, positive)| {
-                let raw = done.iter().map(|r| r.estimate(name)).collect::<Option<Vec<f64>>>()?;
-                let (logarithmic, pairs) =
-                    mobo.foretell(name, maximize, &x, positive, &raw, design.encoder.groups())?;
+            .filter_map(|of| {
+                let raw = done.iter().map(|r| r.estimate(of.name)).collect::<Option<Vec<f64>>>()?;
+                let groups = design.encoder.groups();
+                let (logarithmic, pairs) = mobo.foretell(&Results { of, x: &x, groups, raw: &raw })?;
                 let inside = |z: f64| {
                     let n = pairs.iter().filter(|p| (p.result - p.mean).abs() <= z * p.sd).count();
                     n as f64 / pairs.len() as f64
                 };
                 let column = |f: &dyn Fn(&Foretold) -> f64| pairs.iter().map(f).collect::<Vec<f64>>();
                 Some(ModelCheck {
-                    name: name.to_owned(),
+                    name: of.name.to_owned(),
                     results: pairs.len(),
                     logarithmic,
                     rank_correlation: spearman(&column(&|p| p.result), &column(&|p| p.mean)),

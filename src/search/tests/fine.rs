@@ -3,7 +3,7 @@
 use super::*;
 use crate::search::design::Design;
 use crate::search::explore::Explorer;
-use crate::search::mobo::maximise;
+use crate::search::maximise::maximise;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -1,0 +1,125 @@
+//! The inner search: the point of greatest score, over the discrete space itself.
+
+use super::cores::on_cores;
+use super::design::Design;
+use super::explore::{fine, Candidate, Explorer};
+use super::problem::KnownPoint;
+use crate::space::Point;
+use rand::{Rng, RngExt};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+/// Starts of the ascent.
+const STARTS: usize = 6;
+/// How many times more points are looked at where all decisions are finely graded, less one.
+const FINE_EFFORT: usize = 9;
+/// So many points that scoring them takes about ten times as long as the start of a thread.
+const PER_THREAD: usize = 20;
+
+/// A point with its score.
+type Scored = (f64, Point);
+
+/// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then ascent over
+/// one-decision changes from the best few, as far as the effort goes: steepest ascent, or cyclic coordinate ascent
+/// (each decision in turn to the best of the values tried) where most decisions are finely graded and have many
+/// neighbours. If `lazy`, points are scored by their features first, and what is known of them computed for those
+/// only that would be taken.
+pub(super) fn maximise(
+    explorer: &mut Explorer,
+    design: &Design,
+    elite: &[Point],
+    effort: usize,
+    lazy: bool,
+    score: impl Fn(&[f64], Option<&KnownPoint>) -> f64 + Sync,
+    rng: &mut dyn Rng,
+) -> Option<Arc<Candidate>> {
+    let decisions = explorer.space.decisions().len();
+    let finely_graded = fine(explorer.space.decisions());
+    let cyclic = 2 * finely_graded > decisions;
+    // Points that differ by a hair are many, and cheap to score.
+    let effort = effort * (1 + FINE_EFFORT * finely_graded / decisions.max(1));
+    let mut seen: HashSet<Point> = HashSet::new();
+    let free = |c: &Candidate| !explorer.taken.contains_key(&c.known.hash);
+    let pool: Vec<&(Arc<Candidate>, Vec<f64>)> =
+        design.pool.iter().filter(|(c, _)| free(c) && seen.insert(c.point.clone())).collect();
+    let scores = spread(&pool, |(c, x)| score(x, Some(&c.known)));
+    let mut ranked: Vec<Scored> = scores.into_iter().zip(pool.iter().map(|(c, _)| c.point.clone())).collect();
+    // Counts points, not calls: a resumed study has not cached what its predecessor had.
+    let budget = seen.len() + effort;
+    let telling = if lazy { explorer.telling() } else { None };
+    // Scores of those that have not been looked at.
+    let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, points: Vec<Point>| -> Vec<Scored> {
+        let fresh: Vec<Point> = points.into_iter().filter(|p| seen.insert(p.clone())).collect();
+        if !lazy {
+            explorer.look_ahead(&fresh);
+        }
+        let place = |p: Point| {
+            let candidate = if lazy { None } else { Some(explorer.usable(&p)?) };
+            let known = candidate.as_ref().map(|c| &c.known);
+            Some((explorer.encode(&design.encoder, &p, known)?, p, candidate))
+        };
+        let places: Vec<_> = fresh.into_iter().filter_map(place).collect();
+        let scores = spread(&places, |(x, _, c)| score(x, c.as_ref().map(|c| &c.known)));
+        scores.into_iter().zip(places.into_iter().map(|(_, p, _)| p)).collect()
+    };
+    let mut drawn: Vec<Point> = Vec::new();
+    for t in 0..effort / 3 {
+        let pick = |rng: &mut dyn Rng| elite.get(rng.random_range(0..elite.len().max(1)));
+        let point = match (t % 8, pick(rng)) {
+            (0, _) | (_, None) => Some(explorer.space.sample(rng)),
+            (1..=4, Some(p)) => explorer.mutate(p, 1.5 / p.0.len().max(1) as f64, rng),
+            (5, Some(p)) => explorer.mutate(p, 5.0 / p.0.len().max(1) as f64, rng),
+            (_, Some(a)) => {
+                pick(rng).and_then(|b| explorer.cross(a, b, rng)).and_then(|c| explorer.mutate(&c, 0.0, rng))
+            }
+        };
+        drawn.extend(point);
+    }
+    ranked.extend(evaluate(explorer, &mut seen, drawn));
+    // From a point to the best of some others that has not been scored yet and is better.
+    let step = |explorer: &mut Explorer, seen: &mut HashSet<Point>, at: Scored, others: Vec<Point>| {
+        let mut better = evaluate(explorer, seen, others);
+        better.retain(|n| n.0 > at.0);
+        better.sort_by(|a, b| b.0.total_cmp(&a.0));
+        better.into_iter().find(|n| explorer.is_usable(&n.1, telling.as_ref())).unwrap_or(at)
+    };
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut visited: Vec<Scored> = Vec::new();
+    let (mut starts, mut wasted) = (0, 0);
+    for start in ranked {
+        // A start from which nothing can be climbed is no better than those before it.
+        if starts >= STARTS || wasted > effort || (starts > 0 && seen.len() >= budget) {
+            break;
+        }
+        if !explorer.is_usable(&start.1, telling.as_ref()) {
+            wasted += 1;
+            continue;
+        }
+        starts += 1;
+        let mut at = start;
+        visited.push(at.clone());
+        while seen.len() < budget {
+            let before = at.0;
+            for d in 0..if cyclic { decisions } else { 0 } {
+                let others = explorer.changes(&at.1, d, rng);
+                at = step(explorer, &mut seen, at, others);
+            }
+            if !cyclic {
+                let others = explorer.neighbours(&at.1, rng);
+                at = step(explorer, &mut seen, at, others);
+            }
+            if at.0 <= before {
+                break;
+            }
+            visited.push(at.clone());
+        }
+    }
+    // What is told of a point by its features holds for equal networks, not for all that count as equal.
+    visited.sort_by(|a, b| b.0.total_cmp(&a.0));
+    visited.into_iter().find_map(|(_, p)| explorer.usable(&p))
+}
+
+/// Work on many things, on several cores where it is much.
+fn spread<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    on_cores(things, PER_THREAD, &work).unwrap_or_else(|| things.iter().map(work).collect())
+}
