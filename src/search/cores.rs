@@ -1,14 +1,36 @@
 //! Work spread over the cores of the machine, with results that do not depend on how many there are.
 
-/// Work on many things, spread over the cores, with at least `each` for every thread; `None` if that is but one
+use std::time::{Duration, Instant};
+
+/// Work that is worth a thread of its own: some ten times what it takes to start one.
+const WORTH: Duration = Duration::from_micros(300);
+
+/// Work on many things, on several cores if it is much, judged by how long the first takes. The results are in
+/// order.
+pub(super) fn spread<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let Some((first, rest)) = things.split_first() else { return Vec::new() };
+    let began = Instant::now();
+    let mut results = vec![work(first)];
+    let each = WORTH.as_nanos() / began.elapsed().as_nanos().max(1);
+    match on_cores(rest, each.max(1) as usize, &work) {
+        Some(others) => results.extend(others),
+        None => results.extend(rest.iter().map(work)),
+    }
+    results
+}
+
+/// Work on many things, on several cores, with at least `each` for every thread; `None` if that is but one
 /// thread. The results are in order.
 pub(super) fn on_cores<T: Sync, R: Send>(
     things: &[T],
     each: usize,
     work: impl Fn(&T) -> R + Sync,
 ) -> Option<Vec<R>> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = cores.min(things.len() / each);
+    let worth = things.len() / each;
+    if worth < 2 {
+        return None;
+    }
+    let threads = worth.min(std::thread::available_parallelism().map_or(1, usize::from));
     if threads < 2 {
         return None;
     }
@@ -20,8 +42,8 @@ pub(super) fn on_cores<T: Sync, R: Send>(
     }))
 }
 
-/// Random numbers that tell whether any was asked for: so many. Work that gets by without does the same on
-/// another thread as in its turn.
+/// A generator of numbers, not random ones, that counts how many were asked for. Work that gets by without any
+/// does the same on another thread as in its turn.
 pub(super) struct Tripwire(u64);
 
 impl Tripwire {

@@ -1,9 +1,8 @@
 //! Feasible points: finding them, and saying honestly when there are none.
 
-use super::cores::{on_cores, Tripwire};
+use super::cores::{spread, Tripwire};
 use super::encode::Encoder;
-use super::problem::{Features, Known, KnownPoint, Limit, Problem};
-use super::study::Trial;
+use super::problem::{Features, Known, KnownPoint, Limit, Problem, Sketch};
 use crate::space::{DecisionInfo, DecisionKind, Point, SearchSpace};
 use rand::{Rng, RngExt};
 use std::cell::RefCell;
@@ -19,8 +18,6 @@ const CACHE: usize = 100_000;
 
 /// Points whose features are remembered (some 10 MB): one suggestion walks mostly where those before it did.
 const SKETCHES: usize = 30_000;
-/// So many points that repairing them takes about ten times as long as the start of a thread.
-const PER_THREAD: usize = 10;
 
 /// A point with what is known of it.
 #[derive(Debug, Clone)]
@@ -122,6 +119,24 @@ fn near(info: &DecisionInfo, now: u32) -> Vec<u32> {
 
 /// A point before it is one; see [`SearchSpace::repair`].
 type Wish = Vec<Option<u32>>;
+/// What it becomes, with its sketch where there is one.
+type Repaired = (Point, Option<Sketch>);
+
+fn repaired(
+    space: &dyn SearchSpace,
+    features: Option<&dyn Features>,
+    wish: &[Option<u32>],
+    rng: &mut dyn Rng,
+) -> Option<Repaired> {
+    match features {
+        Some(features) => features.repaired(space, wish, rng),
+        None => Some((space.repair(wish, rng)?, None)),
+    }
+}
+
+fn bits(features: &[f64]) -> Vec<u64> {
+    features.iter().map(|v| v.to_bits()).collect()
+}
 
 /// How a model is shown a decision.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -200,17 +215,17 @@ impl<'a> Explorer<'a> {
     }
 
     /// Notes that a network has a trial.
-    pub fn take(&mut self, trial: &Trial) {
-        self.taken.insert(trial.hash.clone(), trial.point.clone());
+    pub fn take(&mut self, hash: &str, point: &Point) {
+        self.taken.insert(hash.to_owned(), point.clone());
     }
 
-    /// What is known of points, worked out on several cores and remembered.
+    /// What is known of points, worked out on several cores where that is worth it, and remembered.
     pub fn look_ahead(&mut self, points: &[Point]) {
         let missing: Vec<&Point> = points.iter().filter(|p| !self.cache.contains_key(*p)).collect();
-        let found = on_cores(&missing, 1, |p| (self.known)(p)).unwrap_or_default();
-        let found: Vec<(Point, Result<KnownPoint, String>)> =
-            missing.into_iter().cloned().zip(found).collect();
-        found.into_iter().for_each(|(point, known)| drop(self.remember(&point, known)));
+        let found = spread(&missing, |p| (self.known)(p));
+        for (point, known) in missing.into_iter().zip(found) {
+            let _ = self.remember(point, known);
+        }
     }
 
     /// The features of a point, where there is a cheap way to them.
@@ -226,29 +241,29 @@ impl<'a> Explorer<'a> {
 
     fn note(&self, point: &Point, features: Vec<f64>) {
         let mut sketches = self.sketches.borrow_mut();
+        if sketches.contains_key(point) {
+            return;
+        }
         if sketches.len() >= SKETCHES {
             sketches.clear();
         }
         sketches.insert(point.clone(), features);
     }
 
-    /// The features of networks that have a trial: a point with others is a new network, without a look at
-    /// that. `None` where more must be known of points to tell whether they are usable.
-    pub fn telling(&self) -> Option<HashSet<Vec<u64>>> {
+    /// The features, as bits, of the networks that have a trial. `None` where a point's features cannot tell
+    /// whether it is usable: there are none, or computed values have limits.
+    pub fn features_taken(&self) -> Option<HashSet<Vec<u64>>> {
         if self.problem.limits.iter().any(|l| l.known) {
             return None;
         }
-        let bits = |p: &Point| self.sketch(p).map(|f| f.iter().map(|v| v.to_bits()).collect());
-        self.taken.values().map(bits).collect()
+        self.taken.values().map(|p| self.sketch(p).map(|f| bits(&f))).collect()
     }
 
-    /// Whether a point is [usable](Explorer::usable), from what is [`telling`](Explorer::telling) if that is enough.
-    pub fn is_usable(&mut self, point: &Point, telling: Option<&HashSet<Vec<u64>>>) -> bool {
-        let features = telling.and_then(|_| self.sketch(point));
-        let new = telling.zip(features).is_some_and(|(taken, f)| {
-            let bits: Vec<u64> = f.iter().map(|v| v.to_bits()).collect();
-            !taken.contains(&bits)
-        });
+    /// Whether a point is [usable](Explorer::usable), as far as its features say: it is new if no trial has
+    /// them, without a look at its network. Given none that are taken it is looked at.
+    pub fn seems_usable(&mut self, point: &Point, taken: Option<&HashSet<Vec<u64>>>) -> bool {
+        let features = taken.and_then(|_| self.sketch(point));
+        let new = taken.zip(features).is_some_and(|(taken, f)| !taken.contains(&bits(&f)));
         new || self.usable(point).is_some()
     }
 
@@ -266,38 +281,31 @@ impl<'a> Explorer<'a> {
 
     /// [`SearchSpace::repair`], with the features noted where they come with it.
     fn repair(&self, wish: &[Option<u32>], rng: &mut dyn Rng) -> Option<Point> {
-        let Some(features) = self.features else { return self.space.repair(wish, rng) };
-        let (point, sketch) = features.repaired(self.space, wish, rng)?;
-        if let Some(sketch) = sketch {
-            self.note(&point, sketch.all());
-        }
-        Some(point)
+        Some(self.noted(repaired(self.space, self.features, wish, rng)?))
     }
 
     /// The same of many, on several cores where nothing random is needed, as mostly: the others take their
     /// numbers in their turn.
     fn repair_all(&self, wishes: &[Wish], rng: &mut dyn Rng) -> Vec<Point> {
         let (space, features) = (self.space, self.features);
-        let repaired = on_cores(wishes, PER_THREAD, |wish| {
+        let found = spread(wishes, |wish| {
             let mut wire = Tripwire::new();
-            let found = match features {
-                Some(f) => f.repaired(space, wish, &mut wire),
-                None => space.repair(wish, &mut wire).map(|p| (p, None)),
-            };
+            let found = repaired(space, features, wish, &mut wire);
             (!wire.tripped()).then_some(found)
         });
-        let mut repaired = repaired.unwrap_or_default().into_iter();
-        let mut of = |wish: &Wish| match repaired.next().flatten() {
-            Some(found) => {
-                let (point, sketch) = found?;
-                if let Some(sketch) = sketch {
-                    self.note(&point, sketch.all());
-                }
-                Some(point)
-            }
+        let pairs = wishes.iter().zip(found);
+        let point = |(wish, found): (&Wish, Option<Option<Repaired>>)| match found {
+            Some(found) => Some(self.noted(found?)),
             None => self.repair(wish, rng),
         };
-        wishes.iter().filter_map(&mut of).collect()
+        pairs.filter_map(point).collect()
+    }
+
+    fn noted(&self, (point, sketch): Repaired) -> Point {
+        if let Some(sketch) = sketch {
+            self.note(&point, sketch.all());
+        }
+        point
     }
 
     /// For each decision how the model is shown it; see [`Shown`]. `ranges` are those of the amounts, infinite

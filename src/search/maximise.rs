@@ -1,6 +1,6 @@
 //! The inner search: the point of greatest score, over the discrete space itself.
 
-use super::cores::on_cores;
+use super::cores::spread;
 use super::design::Design;
 use super::explore::{fine, Candidate, Explorer};
 use super::problem::KnownPoint;
@@ -13,8 +13,6 @@ use std::sync::Arc;
 const STARTS: usize = 6;
 /// How many times more points are looked at where all decisions are finely graded, less one.
 const FINE_EFFORT: usize = 9;
-/// So many points that scoring them takes about ten times as long as the start of a thread.
-const PER_THREAD: usize = 20;
 
 /// A point with its score.
 type Scored = (f64, Point);
@@ -22,8 +20,8 @@ type Scored = (f64, Point);
 /// The best new feasible point by `score`: samples, mutations and crossovers of the elite, then ascent over
 /// one-decision changes from the best few, as far as the effort goes: steepest ascent, or cyclic coordinate ascent
 /// (each decision in turn to the best of the values tried) where most decisions are finely graded and have many
-/// neighbours. If `lazy`, points are scored by their features first, and what is known of them computed for those
-/// only that would be taken.
+/// neighbours. If `lazy`, points are scored by their features first, and what is known of them is computed for those
+/// only that would be taken; where no computed value has a limit, for the ends of ascents alone.
 pub(super) fn maximise(
     explorer: &mut Explorer,
     design: &Design,
@@ -46,7 +44,7 @@ pub(super) fn maximise(
     let mut ranked: Vec<Scored> = scores.into_iter().zip(pool.iter().map(|(c, _)| c.point.clone())).collect();
     // Counts points, not calls: a resumed study has not cached what its predecessor had.
     let budget = seen.len() + effort;
-    let telling = if lazy { explorer.telling() } else { None };
+    let taken = if lazy { explorer.features_taken() } else { None };
     // Scores of those that have not been looked at.
     let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, points: Vec<Point>| -> Vec<Scored> {
         let fresh: Vec<Point> = points.into_iter().filter(|p| seen.insert(p.clone())).collect();
@@ -81,23 +79,22 @@ pub(super) fn maximise(
         let mut better = evaluate(explorer, seen, others);
         better.retain(|n| n.0 > at.0);
         better.sort_by(|a, b| b.0.total_cmp(&a.0));
-        better.into_iter().find(|n| explorer.is_usable(&n.1, telling.as_ref())).unwrap_or(at)
+        better.into_iter().find(|n| explorer.seems_usable(&n.1, taken.as_ref())).unwrap_or(at)
     };
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut visited: Vec<Scored> = Vec::new();
+    let mut best: Option<(f64, Arc<Candidate>)> = None;
     let (mut starts, mut wasted) = (0, 0);
     for start in ranked {
         // A start from which nothing can be climbed is no better than those before it.
-        if starts >= STARTS || wasted > effort || (starts > 0 && seen.len() >= budget) {
+        if starts >= STARTS || wasted > effort || (best.is_some() && seen.len() >= budget) {
             break;
         }
-        if !explorer.is_usable(&start.1, telling.as_ref()) {
+        if !explorer.seems_usable(&start.1, taken.as_ref()) {
             wasted += 1;
             continue;
         }
-        starts += 1;
+        let mut way = vec![start.clone()];
         let mut at = start;
-        visited.push(at.clone());
         while seen.len() < budget {
             let before = at.0;
             for d in 0..if cyclic { decisions } else { 0 } {
@@ -111,15 +108,22 @@ pub(super) fn maximise(
             if at.0 <= before {
                 break;
             }
-            visited.push(at.clone());
+            way.push(at.clone());
+        }
+        if best.as_ref().is_some_and(|b| at.0 <= b.0) {
+            starts += 1;
+            continue;
+        }
+        // The last that is usable: features tell equal networks from others, but not all that count as equal.
+        match way.into_iter().rev().find_map(|(v, p)| Some((v, explorer.usable(&p)?))) {
+            Some(end) => {
+                starts += 1;
+                if best.as_ref().is_none_or(|b| end.0 > b.0) {
+                    best = Some(end);
+                }
+            }
+            None => wasted += 1,
         }
     }
-    // What is told of a point by its features holds for equal networks, not for all that count as equal.
-    visited.sort_by(|a, b| b.0.total_cmp(&a.0));
-    visited.into_iter().find_map(|(_, p)| explorer.usable(&p))
-}
-
-/// Work on many things, on several cores where it is much.
-fn spread<T: Sync, R: Send>(things: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    on_cores(things, PER_THREAD, &work).unwrap_or_else(|| things.iter().map(work).collect())
+    best.map(|b| b.1)
 }

@@ -202,9 +202,10 @@ pub struct KnownPoint {
     pub features: Vec<f64>,
 }
 
-/// Computes [`KnownPoint`]; an error says why the point is no network. Called about a thousand
-/// times a suggestion, up to ten thousand times where decisions are finely graded (a hundred times if no objective
-/// is known and there are [`Features`]), so it should take well under a millisecond. Must be a pure function.
+/// Computes [`KnownPoint`]; an error says why the point is no network. Called about a thousand times a suggestion,
+/// up to ten thousand times where decisions are finely graded, so it should take well under a millisecond. Where no
+/// objective is known and there are [`Features`] it is a hundred times, and a few times if no known value has a limit.
+/// Must be a pure function; it is called on several threads.
 pub type Known<'a> = dyn Fn(&Point) -> Result<KnownPoint, String> + Sync + 'a;
 
 /// What a point's operators tell the model, on scales where equal distances mean about equal changes.
@@ -231,8 +232,8 @@ impl Sketch {
 /// [`Known`] is called for the few that it likes. A function is one.
 pub trait Features: Sync {
     /// The sketch of a point, `None` where it is no network. Must depend on the point alone, with as many
-    /// features for every point. Networks that count as equal ([`KnownPoint::hash`]) should have the same: a point
-    /// is taken to be new while the acquisition climbs if no trial has its features.
+    /// features for every point. Networks that count as equal ([`KnownPoint::hash`]) should have the same: while
+    /// the acquisition climbs a point is taken to be a new network if no trial has its features.
     fn sketch(&self, point: &Point) -> Option<Sketch>;
 
     /// What the study's space repairs a wish to ([`SearchSpace::repair`]), with its sketch, for those who can do

@@ -374,7 +374,7 @@ impl<'a> Study<'a> {
             match self.next(number) {
                 Ok(record) => {
                     out.push(record.trial.clone());
-                    self.explorer.take(&record.trial);
+                    self.explorer.take(&record.trial.hash, &record.trial.point);
                     self.records.push(record);
                 }
                 Err(shortage) if self.records.is_empty() => return Err(StudyError::Infeasible(shortage)),
@@ -497,7 +497,7 @@ impl<'a> Study<'a> {
         if c.known.hash != trial.hash {
             return Err(error("its point is another network than when the journal was written".into()));
         }
-        self.explorer.take(&trial);
+        self.explorer.take(&trial.hash, &trial.point);
         self.again.insert(number);
         self.records.push(Record { trial, known: Arc::new(c.known.clone()), curve, outcome: None });
         Ok(())

@@ -47,8 +47,8 @@ impl Space {
         }
         if !self.coupled.is_empty() {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
-            self.tight = !(0..self.affordable(SAMPLE))
-                .any(|_| self.complete(&[], &mut rng, &mut super::Deaf).is_some());
+            self.tight =
+                !(0..self.affordable(SAMPLE)).any(|_| self.complete(&[], &mut rng, &mut ()).is_some());
         }
         let mut budget = self.affordable(IN_ALL);
         let mut sampled = false;
@@ -126,7 +126,7 @@ impl Space {
         }
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
         for _ in 0..self.affordable(SAMPLE) {
-            if let Some(p) = self.complete(&[], &mut rng, &mut super::Deaf) {
+            if let Some(p) = self.complete(&[], &mut rng, &mut ()) {
                 self.witness = p;
                 return true;
             }

@@ -137,8 +137,8 @@ impl Space {
         }
     }
 
-    /// Tells a listener of the operators of a point's network, a hundred times faster than
-    /// [`Space::network`]. `None` where it is no network.
+    /// Tells a listener of the operators of a point's network, several times faster than [`Space::network`].
+    /// `None` where it is no network.
     pub fn operators(&self, point: &Point, listener: &mut impl Listener) -> Option<()> {
         let mut choose = |id: DecisionId| point.0.get(id).copied().flatten().unwrap_or(0);
         listener.begin();
@@ -147,7 +147,7 @@ impl Space {
     }
 
     /// [`SearchSpace::repair`]; where there is a point, the listener has heard of its network's operators.
-    pub fn repair_heard(
+    pub fn repair_with(
         &self,
         wish: &[Option<u32>],
         rng: &mut dyn rand::Rng,
@@ -343,7 +343,7 @@ impl SearchSpace for Space {
     fn sample(&self, rng: &mut dyn rand::Rng) -> Point {
         if !self.tight {
             for _ in 0..self.affordable(10_000) {
-                if let Some(p) = self.complete(&[], rng, &mut Deaf) {
+                if let Some(p) = self.complete(&[], rng, &mut ()) {
                     return p;
                 }
             }
@@ -352,7 +352,7 @@ impl SearchSpace for Space {
     }
 
     fn repair(&self, wish: &[Option<u32>], rng: &mut dyn rand::Rng) -> Option<Point> {
-        self.repair_heard(wish, rng, &mut Deaf)
+        self.repair_with(wish, rng, &mut ())
     }
 }
 
@@ -372,7 +372,7 @@ impl Space {
                     *w = None;
                 }
             }
-            if let Some(p) = self.complete(&wish, rng, &mut Deaf) {
+            if let Some(p) = self.complete(&wish, rng, &mut ()) {
                 at = p;
             }
         }
@@ -444,10 +444,7 @@ pub trait Listener {
     fn operator(&mut self, op: &Op, input: Fact, output: Fact);
 }
 
-/// Hears nothing.
-struct Deaf;
-
-impl Listener for Deaf {
+impl Listener for () {
     fn begin(&mut self) {}
     fn operator(&mut self, _op: &Op, _input: Fact, _output: Fact) {}
 }

@@ -5,6 +5,7 @@ use crate::search::covariance::{Group, Hyper};
 use crate::search::design::{exchange, Design};
 use crate::search::explore::{Explorer, Shown};
 use crate::search::gp::Gp;
+use crate::search::maximise::maximise;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +30,13 @@ fn known(toy: &Toy, p: &Point) -> Result<KnownPoint, String> {
 fn unknown() -> Problem {
     let mut problem = problem(3000.0);
     problem.objectives[1].known = false;
+    problem
+}
+
+/// Without a limit on what is known.
+fn open() -> Problem {
+    let mut problem = unknown();
+    problem.limits.clear();
     problem
 }
 
@@ -79,34 +87,71 @@ fn decisions_are_shown_by_what_they_do_to_the_network() {
 fn a_network_with_a_trial_is_not_usable_and_no_other_is_built_to_see_that() {
     let toy = Toy::new();
     let (features, known) = (|p: &Point| Some(sketch(&toy, p)), |p: &Point| known(&toy, p));
-    let mut open = unknown();
-    open.limits.clear();
-    let mut explorer = Explorer::new(&toy, &known, open.clone());
+    let mut explorer = Explorer::new(&toy, &known, open());
     explorer.features = Some(&features);
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let points: Vec<Point> = (0..60).map(|_| toy.sample(&mut rng)).collect();
     for point in &points[..20] {
         let hash = explorer.look(point).unwrap().known.hash.clone();
-        explorer.taken.insert(hash, point.clone());
+        explorer.take(&hash, point);
     }
     let usable: Vec<bool> = points.iter().map(|p| explorer.usable(p).is_some()).collect();
     assert!(usable[..20].iter().all(|u| !u) && usable[20..].iter().any(|u| *u));
 
-    let taken = explorer.taken.clone();
-    let mut explorer = Explorer::new(&toy, &known, open);
+    let hashes = explorer.taken.clone();
+    let mut explorer = Explorer::new(&toy, &known, open());
     explorer.features = Some(&features);
-    explorer.taken = taken;
-    let telling = explorer.telling().unwrap();
-    let found: Vec<bool> = points.iter().map(|p| explorer.is_usable(p, Some(&telling))).collect();
-    // The toy's networks are equal at some points with other features: those are told apart later.
+    explorer.taken = hashes;
+    let taken = explorer.features_taken().unwrap();
+    let found: Vec<bool> = points.iter().map(|p| explorer.seems_usable(p, Some(&taken))).collect();
+    // Some of the toy's points have features and are no networks: those are told apart later.
     assert!(found[..20].iter().all(|f| !f) && found.iter().zip(&usable).all(|(f, u)| *f || !u));
     let unlike = points.iter().filter(|p| points[..20].iter().all(|t| sketch(&toy, t) != sketch(&toy, p)));
     assert_eq!(explorer.calls, 60 - unlike.count());
     assert!(explorer.calls < 60);
 
     // Where a known value has a limit, the network must be looked at.
-    let limited = Explorer::new(&toy, &known, unknown());
-    assert!(limited.telling().is_none());
+    let mut limited = Explorer::new(&toy, &known, unknown());
+    limited.features = Some(&features);
+    assert!(limited.features_taken().is_none());
+}
+
+#[test]
+fn an_equal_network_with_other_features_is_not_tried_again() {
+    let toy = Toy::new();
+    // An idle decision, which is no part of the hash, is told to the model all the same.
+    let features = |p: &Point| {
+        let mut sketch = sketch(&toy, p);
+        sketch.general.push(toy.number(p, IDLE));
+        Some(sketch)
+    };
+    let known = |p: &Point| known(&toy, p);
+    let mut explorer = Explorer::new(&toy, &known, open());
+    explorer.features = Some(&features);
+    let design = Design::new(&mut explorer, &open(), &settings(Algorithm::Mobo, 30, 1)).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let tried = loop {
+        let point = toy.sample(&mut rng);
+        if explorer.usable(&point).is_some() {
+            break point;
+        }
+    };
+    let hash = explorer.look(&tried).unwrap().known.hash.clone();
+    explorer.take(&hash, &tried);
+    let mut twin = tried.clone();
+    twin.0[IDLE] = twin.0[IDLE].map(|v| 1 - v);
+    assert_eq!(explorer.look(&twin).unwrap().known.hash, hash);
+    let taken = explorer.features_taken().unwrap();
+    assert!(explorer.seems_usable(&twin, Some(&taken)) && explorer.usable(&twin).is_none());
+
+    // The twin is where the score is greatest, and what the ascent begins with.
+    let goal = explorer.encode(&design.encoder, &twin, None).unwrap();
+    let off = |x: &[f64]| x.iter().zip(&goal).map(|(x, g)| (x - g).powi(2)).sum::<f64>();
+    let elite = [tried.clone(), twin];
+    let found = maximise(&mut explorer, &design, &elite, 400, true, |x, _| -off(x), &mut rng).unwrap();
+    assert_ne!(found.known.hash, hash);
+    let x = explorer.encode(&design.encoder, &found.point, None).unwrap();
+    assert!(off(&x) < 1.0, "{} off", off(&x));
 }
 
 /// A value that constraints refuse is repaired by changing others: that is no effect of the decision.
@@ -181,51 +226,64 @@ fn a_study_with_features_goes_on_as_it_would_have() {
     let toy = Toy::new();
     let (features, known) = (|p: &Point| Some(sketch(&toy, p)), |p: &Point| known(&toy, p));
     let dir = tempfile::tempdir().unwrap();
-    let walks = AtomicUsize::new(0);
+    let (walks, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let features = |p: &Point| {
         walks.fetch_add(1, Ordering::Relaxed);
         features(p)
     };
-    let drive = |path: &std::path::Path, stop: usize| {
-        let study =
-            Study::new(&toy, &known, unknown(), settings(Algorithm::Mobo, 16, 4)).with_features(&features);
-        let (mut session, _) = Session::open(path, study, &identity("a")).unwrap();
-        for _ in 0..stop {
-            let Some(t) = session.ask(1).unwrap().pop() else { break };
-            session.tell(t.number, measured(&toy, &t)).unwrap();
-        }
-        trials(session.study())
+    let known = |p: &Point| {
+        looks.fetch_add(1, Ordering::Relaxed);
+        known(p)
     };
-    let expected = drive(&dir.path().join("whole"), usize::MAX);
-    assert_eq!(expected.len(), 16);
-    assert!(walks.load(Ordering::Relaxed) > 1000, "the features were used");
-    // In the initial design, at its end, behind it.
-    for cut in [1, 3, 7, 8, 12] {
-        let path = dir.path().join(format!("cut{cut}"));
-        assert_eq!(drive(&path, cut), expected[..cut]);
-        assert_eq!(drive(&path, usize::MAX), expected, "cut after {cut}");
+    let mut needed = Vec::new();
+    for (name, problem) in [("limited", unknown()), ("open", open())] {
+        let drive = |path: &std::path::Path, stop: usize| {
+            let study = Study::new(&toy, &known, problem.clone(), settings(Algorithm::Mobo, 16, 4));
+            let study = study.with_features(&features);
+            let (mut session, _) = Session::open(path, study, &identity("a")).unwrap();
+            for _ in 0..stop {
+                let Some(t) = session.ask(1).unwrap().pop() else { break };
+                session.tell(t.number, measured(&toy, &t)).unwrap();
+            }
+            trials(session.study())
+        };
+        walks.store(0, Ordering::Relaxed);
+        looks.store(0, Ordering::Relaxed);
+        let expected = drive(&dir.path().join(format!("{name}-whole")), usize::MAX);
+        assert_eq!(expected.len(), 16);
+        assert!(walks.load(Ordering::Relaxed) > 1000, "the features were used");
+        needed.push(looks.load(Ordering::Relaxed));
+        // In the initial design, at its end, behind it.
+        for cut in [1, 3, 7, 8, 12] {
+            let path = dir.path().join(format!("{name}-cut{cut}"));
+            assert_eq!(drive(&path, cut), expected[..cut]);
+            assert_eq!(drive(&path, usize::MAX), expected, "{name}, cut after {cut}");
+        }
     }
+    assert!(needed[1] < needed[0], "{needed:?}: without limits fewer networks need a look");
 }
 
 #[test]
 fn workers_do_not_matter_where_there_are_features() {
     let toy = Toy::new();
     let (features, known) = (|p: &Point| Some(sketch(&toy, p)), |p: &Point| known(&toy, p));
-    let run = |pending: usize| {
-        let mut study =
-            Study::new(&toy, &known, unknown(), settings(Algorithm::Mobo, 18, 6)).with_features(&features);
-        let mut queue: std::collections::VecDeque<Trial> = Default::default();
-        loop {
-            queue.extend(study.ask(pending - queue.len()).unwrap());
-            let Some(trial) = queue.pop_front() else { break };
-            study.tell(trial.number, measured(&toy, &trial)).unwrap();
-        }
-        trials(&study)
-    };
-    let one = run(1);
-    assert_eq!(one.len(), 18);
-    assert_eq!(run(3), one);
-    assert_eq!(run(20), one);
+    for problem in [unknown(), open()] {
+        let run = |pending: usize| {
+            let mut study = Study::new(&toy, &known, problem.clone(), settings(Algorithm::Mobo, 18, 6))
+                .with_features(&features);
+            let mut queue: std::collections::VecDeque<Trial> = Default::default();
+            loop {
+                queue.extend(study.ask(pending - queue.len()).unwrap());
+                let Some(trial) = queue.pop_front() else { break };
+                study.tell(trial.number, measured(&toy, &trial)).unwrap();
+            }
+            trials(&study)
+        };
+        let one = run(1);
+        assert_eq!(one.len(), 18);
+        assert_eq!(run(3), one);
+        assert_eq!(run(20), one);
+    }
 }
 
 #[test]

@@ -124,4 +124,26 @@ fn neighbours_found_on_several_cores_are_those_found_one_by_one() {
     assert!(expected.iter().any(|p| p.0[5].is_some()) && expected.iter().any(|p| p.0[5].is_none()));
     assert_eq!(explorer.neighbours(&point, &mut all), expected);
     assert_eq!(one, all, "as many numbers are drawn");
+    // The same with features, which are kept.
+    let walks = std::sync::atomic::AtomicUsize::new(0);
+    let features = |p: &Point| {
+        walks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let general = numbers(&space, p);
+        Some(Sketch { general, ..Sketch::default() })
+    };
+    let mut explorer = Explorer::new(&space, &known, measured());
+    explorer.features = Some(&features);
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    assert_eq!(explorer.neighbours(&point, &mut rng), expected);
+    assert_eq!(one, rng);
+    let walked = walks.load(std::sync::atomic::Ordering::Relaxed);
+    let settings = settings(Algorithm::Mobo, 20, 3);
+    let design = Design::new(&mut explorer, &measured(), &settings).unwrap();
+    let before = walks.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(walked >= expected.len() && before > walked);
+    for p in &expected {
+        let x = explorer.encode(&design.encoder, p, None).unwrap();
+        assert_eq!(x[..5], numbers(&space, p)[..5].iter().map(|v| v - 0.5).collect::<Vec<_>>()[..]);
+    }
+    assert_eq!(walks.load(std::sync::atomic::Ordering::Relaxed), before, "nothing is worked out again");
 }
