@@ -138,7 +138,7 @@ mod tests {
 
     /// Heads that do not divide the width are refused, and a block that may be left out has decisions of its own.
     const SPEC: &str = r#"
-task { 
+task {
   input = image(32, 32, 3)
   classes = ["a", "b"]
   train = folder("x/train")

@@ -79,3 +79,44 @@ impl rand::TryRng for Tripwire {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::thread::{current, sleep, ThreadId};
+
+    #[test]
+    fn results_are_in_order_and_much_work_is_on_several_threads() {
+        let things: Vec<u64> = (0..23).collect();
+        let slowly = |n: &u64| {
+            sleep(Duration::from_millis(1));
+            (n * n, current().id())
+        };
+        let (squares, threads): (Vec<u64>, HashSet<ThreadId>) = spread(&things, slowly).into_iter().unzip();
+        assert_eq!(squares, things.iter().map(|n| n * n).collect::<Vec<_>>());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        assert!(threads.len() > 2 || cores == 1, "{threads:?}: this one and some others");
+        assert_eq!(on_cores(&things[..1], 1, |n| *n), None);
+        assert!(spread(&things[..0], |n| *n).is_empty());
+    }
+
+    #[test]
+    fn a_tripwire_tells_of_every_way_to_draw() {
+        use rand::RngExt;
+        assert!(!Tripwire::new().tripped());
+        for draw in [
+            |rng: &mut Tripwire| {
+                let _: i32 = rng.random_range(0..10);
+            },
+            |rng: &mut Tripwire| {
+                let _: bool = rng.random_bool(0.5);
+            },
+            |rng: &mut Tripwire| rng.fill(&mut [0u8; 3]),
+        ] {
+            let mut wire = Tripwire::new();
+            draw(&mut wire);
+            assert!(wire.tripped());
+        }
+    }
+}

@@ -259,8 +259,8 @@ impl<'a> Explorer<'a> {
         self.taken.values().map(|p| self.sketch(p).map(|f| bits(&f))).collect()
     }
 
-    /// Whether a point is [usable](Explorer::usable), as far as its features say: it is new if no trial has
-    /// them, without a look at its network. Given none that are taken it is looked at.
+    /// Whether a point is [usable](Explorer::usable), as far as its features say: it is if no trial has them. Its
+    /// network is looked at only where one has, or where `taken` is `None`.
     pub fn seems_usable(&mut self, point: &Point, taken: Option<&HashSet<Vec<u64>>>) -> bool {
         let features = taken.and_then(|_| self.sketch(point));
         let new = taken.zip(features).is_some_and(|(taken, f)| !taken.contains(&bits(&f)));
@@ -398,7 +398,8 @@ impl<'a> Explorer<'a> {
         self.repair_all(&wishes, rng).into_iter().filter(|p| p != point).collect()
     }
 
-    fn wishes(&self, point: &Point, d: usize) -> Vec<Wish> {
+    /// What [`Explorer::changes`] repairs.
+    pub(super) fn wishes(&self, point: &Point, d: usize) -> Vec<Wish> {
         let (Some(info), Some(Some(now))) = (self.space.decisions().get(d), point.0.get(d).copied()) else {
             return Vec::new();
         };

@@ -74,9 +74,14 @@ pub(super) fn maximise(
         drawn.extend(point);
     }
     ranked.extend(evaluate(explorer, &mut seen, drawn));
-    // From a point to the best of some others that has not been scored yet and is better.
-    let step = |explorer: &mut Explorer, seen: &mut HashSet<Point>, at: Scored, others: Vec<Point>| {
+    // From a point to the best of some others that has not been scored yet and is better. `way`: all looked at.
+    let step = |explorer: &mut Explorer,
+                seen: &mut HashSet<Point>,
+                way: &mut Vec<Scored>,
+                at: Scored,
+                others: Vec<Point>| {
         let mut better = evaluate(explorer, seen, others);
+        way.extend_from_slice(&better);
         better.retain(|n| n.0 > at.0);
         better.sort_by(|a, b| b.0.total_cmp(&a.0));
         better.into_iter().find(|n| explorer.seems_usable(&n.1, taken.as_ref())).unwrap_or(at)
@@ -99,23 +104,24 @@ pub(super) fn maximise(
             let before = at.0;
             for d in 0..if cyclic { decisions } else { 0 } {
                 let others = explorer.changes(&at.1, d, rng);
-                at = step(explorer, &mut seen, at, others);
+                at = step(explorer, &mut seen, &mut way, at, others);
             }
             if !cyclic {
                 let others = explorer.neighbours(&at.1, rng);
-                at = step(explorer, &mut seen, at, others);
+                at = step(explorer, &mut seen, &mut way, at, others);
             }
             if at.0 <= before {
                 break;
             }
-            way.push(at.clone());
         }
         if best.as_ref().is_some_and(|b| at.0 <= b.0) {
             starts += 1;
             continue;
         }
-        // The last that is usable: features tell equal networks from others, but not all that count as equal.
-        match way.into_iter().rev().find_map(|(v, p)| Some((v, explorer.usable(&p)?))) {
+        // That is the end of the ascent, but where equal networks have different features, or a point with
+        // features is no network.
+        way.sort_by(|a, b| b.0.total_cmp(&a.0));
+        match way.into_iter().find_map(|(v, p)| Some((v, explorer.usable(&p)?))) {
             Some(end) => {
                 starts += 1;
                 if best.as_ref().is_none_or(|b| end.0 > b.0) {

@@ -48,6 +48,7 @@ pub trait SearchSpace: Sync {
     /// A random point that satisfies the space's constraints.
     fn sample(&self, rng: &mut dyn rand::Rng) -> Point;
     /// Makes a wish into a point: values that do not exist are dropped, decisions that exist and
-    /// have no value get a random one. `None` if the constraints cannot be met this way.
+    /// have no value get a random one. `None` if the constraints cannot be met this way. Depends on the wish and
+    /// the numbers drawn alone: several threads call it, and some wishes are repaired twice.
     fn repair(&self, wish: &[Option<u32>], rng: &mut dyn rand::Rng) -> Option<Point>;
 }
