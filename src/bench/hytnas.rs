@@ -5,7 +5,6 @@
 
 use super::{problem, target, Bench, BenchError, Metrics, Sources};
 use crate::project::Project;
-use crate::search::{Features, Sketch};
 use crate::space::{DecisionInfo, Point, SearchSpace};
 use serde::Deserialize;
 use std::io::{BufRead, BufReader, Write};
@@ -32,21 +31,6 @@ impl SearchSpace for Space {
     }
 }
 
-impl Features for Space {
-    fn sketch(&self, point: &Point) -> Option<Sketch> {
-        self.0.sketch(point)
-    }
-
-    fn repaired(
-        &self,
-        space: &dyn SearchSpace,
-        wish: &[Option<u32>],
-        rng: &mut dyn rand::Rng,
-    ) -> Option<(Point, Option<Sketch>)> {
-        self.0.repaired(space, wish, rng)
-    }
-}
-
 pub(super) fn open(name: &'static str, sources: &Sources) -> Result<Bench, BenchError> {
     for file in ["tools/mobo/hytnas23.py", "tables/hytnas_vww_accuracy.csv", "tables/hytnas_rpi_latency.csv"]
     {
@@ -62,7 +46,7 @@ pub(super) fn open(name: &'static str, sources: &Sources) -> Result<Bench, Bench
         name,
         space: Box::new(Space(space)),
         known: Box::new(move |p: &Point| known.known_point(p)),
-        features: Some(Box::new(Space(project.clone()))),
+        features: Some(project.clone()),
         problem: problem(vec![target("accuracy", true), target("latency", false)], Vec::new()),
         reference: vec![75.0, 3500.0],
         trials: 120,

@@ -26,6 +26,7 @@ use crate::space::{DecisionInfo, Point, SearchSpace};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Measures a trial.
@@ -75,7 +76,7 @@ pub struct Bench {
     /// What is known of a point.
     pub known: Box<Known<'static>>,
     /// The features of a point, cheaply.
-    pub features: Option<Box<dyn Features>>,
+    pub features: Option<Arc<dyn Features>>,
     /// What is wanted.
     pub problem: Problem,
     /// Hypervolumes are measured to this point, in the objectives' units.

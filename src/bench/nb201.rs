@@ -5,6 +5,7 @@ use crate::search::{Features, KnownPoint, Sketch};
 use crate::space::{DecisionInfo, DecisionKind, Point};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The operations by their code in the column `ops`.
 const OPERATIONS: [&str; 5] = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"];
@@ -40,7 +41,7 @@ pub(super) fn open(name: &'static str, shared: &Path) -> Result<Bench, BenchErro
         space: Box::new(Grid(decisions)),
         known: Box::new(|p: &Point| Ok(KnownPoint { hash: format!("{:?}", p.0), ..KnownPoint::default() })),
         // Where weights are an objective, features that tell them would give it away.
-        features: (name == "nb201").then(|| Box::new(|p: &Point| Some(sketch(p))) as Box<dyn Features>),
+        features: (name == "nb201").then(|| Arc::new(|p: &Point| Some(sketch(p))) as Arc<dyn Features>),
         problem: problem(objectives, Vec::new()),
         reference,
         trials: 100,

@@ -74,13 +74,14 @@ impl Project {
     /// Why the point is no network.
     #[cfg(feature = "search")]
     pub fn known_point(&self, point: &Point) -> Result<crate::search::KnownPoint, String> {
+        use crate::search::{Features, Sketch};
         let design = self
             .design(point)
             .map_err(|d| d.first().map_or_else(|| "not a network".to_string(), |d| d.message.clone()))?;
         Ok(crate::search::KnownPoint {
             hash: design.network.hash(),
             values: self.known_values(&design),
-            features: self.features(point).map(crate::search::Sketch::all).unwrap_or_default(),
+            features: self.sketch(point).map(Sketch::all).unwrap_or_default(),
         })
     }
 

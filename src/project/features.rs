@@ -9,18 +9,6 @@ use crate::space::{Listener, Point, SearchSpace};
 const STAGES: usize = 6;
 
 impl Project {
-    /// Of a network's operators, on scales where equal distances mean about equal changes. Amounts:
-    /// logarithms (to base 2) of weights and of multiply-accumulate operations. General: depth (layers with
-    /// weights), the share of attention among them. Sizes: for each stage (the layers at one
-    /// resolution) the logarithms of its width and of its widest layer on tokens. The width is that
-    /// of the last dense convolution without an activation behind it (what a bottleneck ends with, not
-    /// what it expands to), or where there is none of the last dense convolution. `None` where the point is no network.
-    pub fn features(&self, point: &Point) -> Option<Sketch> {
-        let mut tally = self.tally();
-        self.checked.space.operators(point, &mut tally)?;
-        Some(tally.sketch())
-    }
-
     fn tally(&self) -> Tally {
         let side = match self.checked.space.input() {
             Fact::Map { h, .. } => h.max(1) as f64,
@@ -31,8 +19,16 @@ impl Project {
 }
 
 impl Features for Project {
+    /// Of a network's operators, on scales where equal distances mean about equal changes. Amounts:
+    /// logarithms (to base 2) of weights and of multiply-accumulate operations. General: depth (layers with
+    /// weights), the share of attention among them. Sizes: for each stage (the layers at one
+    /// resolution) the logarithms of its width and of its widest layer on tokens. The width is that
+    /// of the last dense convolution without an activation behind it (what a bottleneck ends with, not
+    /// what it expands to), or where there is none of the last dense convolution. `None` where the point is no network.
     fn sketch(&self, point: &Point) -> Option<Sketch> {
-        self.features(point)
+        let mut tally = self.tally();
+        self.checked.space.operators(point, &mut tally)?;
+        Some(tally.sketch())
     }
 
     /// In one run of the project's space, which the other is taken to be.
@@ -170,7 +166,7 @@ goal { maximize accuracy }
                 .map(|d| rng.random_bool(0.8).then(|| rng.random_range(0..d.values.len() as u32)))
                 .collect();
             let mut other = rng.clone();
-            let expected = space.repair(&wish, &mut rng).map(|p| (p.clone(), project.features(&p)));
+            let expected = space.repair(&wish, &mut rng).map(|p| (p.clone(), project.sketch(&p)));
             assert_eq!(project.repaired(space, &wish, &mut other), expected, "{wish:?}");
             assert_eq!(rng, other, "as many numbers are drawn");
             let Some((point, Some(_))) = expected else { panic!("{wish:?} can be repaired") };

@@ -3,9 +3,10 @@
 
 use super::covariance::{Group, Hyper};
 use super::encode::Encoder;
-use super::explore::{Candidate, Explorer, Shortage, Shown};
+use super::explore::{Candidate, Explorer, Shortage};
 use super::gp::Gp;
 use super::problem::{KnownPoint, Problem};
+use super::shown::Shown;
 use super::study::{stream, Settings};
 use crate::check::spec::{Algorithm, Surrogate};
 use crate::space::Point;

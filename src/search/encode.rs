@@ -12,8 +12,9 @@
 //! - features and known values: one column, scaled to the range seen on a sample of the space.
 
 use super::covariance::Group;
-use super::explore::{is_fine, Shown};
+use super::explore::is_fine;
 use super::problem::KnownPoint;
+use super::shown::Shown;
 use crate::space::{DecisionInfo, DecisionKind, Point};
 
 /// Shifts of the prior of features' lengths where there are sizes: these tell more than what is said of the

@@ -45,7 +45,7 @@ pub(super) fn maximise(
     // Counts points, not calls: a resumed study has not cached what its predecessor had.
     let budget = seen.len() + effort;
     let taken = if lazy { explorer.features_taken() } else { None };
-    // Scores of those that have not been looked at.
+    // Scores of those not seen before; unless `lazy`, of the usable ones alone.
     let evaluate = |explorer: &mut Explorer, seen: &mut HashSet<Point>, points: Vec<Point>| -> Vec<Scored> {
         let fresh: Vec<Point> = points.into_iter().filter(|p| seen.insert(p.clone())).collect();
         if !lazy {

@@ -30,6 +30,7 @@ mod nsga2;
 pub mod plot;
 pub mod problem;
 pub mod report;
+pub mod shown;
 pub mod study;
 mod tpe;
 pub mod trust;

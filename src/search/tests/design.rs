@@ -3,9 +3,10 @@
 use super::*;
 use crate::search::covariance::{Group, Hyper};
 use crate::search::design::{exchange, Design};
-use crate::search::explore::{Explorer, Shown};
+use crate::search::explore::Explorer;
 use crate::search::gp::Gp;
 use crate::search::maximise::maximise;
+use crate::search::shown::Shown;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::sync::atomic::{AtomicUsize, Ordering};
